@@ -1,0 +1,145 @@
+"""What the rest of Pipewren may ask of a ClickHouse: a `Protocol` and plain records.
+
+Implemented by `embedded.py` (chDB, in this process) and, later, by a cluster over HTTP. The
+records hold text, numbers and bytes only, so that they can be sent over a wire. Nothing here
+knows of pipes, tokens or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from pipewren.sqltext import Sql
+
+
+class Lane(Enum):
+    """Which connections a query runs on. Waiting happens in Python, never in the engine."""
+
+    LIGHT = "light"  # quick queries: about 2 connections per core, one thread each
+    HEAVY = "heavy"  # long ones: 1 or 2 connections, all cores
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one query (limits.md section 2). They travel as connection options, since a
+    `readonly=1` connection refuses SETTINGS (engine-chdb.md section 8)."""
+
+    max_execution_time_s: float = 10.0
+    max_memory_bytes: int = 2_000_000_000
+    max_result_rows: int = 10_000
+    max_result_bytes: int = 8_000_000
+    max_threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One read-only statement, ready to run.
+
+    `settings` are ClickHouse settings beyond `limits`, already checked against an allow list, as
+    (name, value) pairs in name order: together with the limits they are the *profile*, and
+    statements of the same profile share connections. `parameters` fill `{name:Type}`.
+    """
+
+    sql: Sql
+    database: str
+    format: str = "JSON"
+    limits: Limits = Limits()
+    settings: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+    lane: Lane = Lane.LIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the engine counted: seconds, rows and bytes *scanned*, rows of the result."""
+
+    elapsed_s: float = 0.0
+    rows_read: int = 0
+    bytes_read: int = 0
+    result_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A whole result: the engine's own bytes in the asked format."""
+
+    body: bytes
+    statistics: Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Rows for one table, as bytes in a ClickHouse input format.
+
+    `token` is ClickHouse's insert_deduplication_token: the same token is inserted once, over
+    restarts too, while the table's window remembers it (engine-chdb.md section 5). A body is
+    atomic only up to one block (1,048,449 rows or 256 MB).
+    """
+
+    database: str
+    table: str
+    columns: tuple[str, ...]
+    format: str
+    body: bytes
+    token: str
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this engine is and cannot do."""
+
+    name: str
+    version: str
+    knows_cpu_time: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHealth:
+    """`ready` answers queries; `reason` says why not; `writable` is False below the disk reserve."""
+
+    ready: bool
+    writable: bool
+    reason: str | None = None
+    lost_connections: int = 0
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """A running ClickHouse. Every method raises `errors.EngineError` (scrubbed), `errors.TimedOut`
+    or `errors.Unavailable`; cancelling the awaiting task cancels the query in the engine."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def run(self, statement: Statement) -> Result:
+        """Run one SELECT on a read-only connection; the whole result is in memory."""
+        ...
+
+    def stream(self, statement: Statement) -> AsyncIterator[bytes]:
+        """Run one SELECT and yield the engine's chunks; in formats with a head each chunk is a
+        whole document (engine-chdb.md section 1). The caller must exhaust or close it."""
+        ...
+
+    async def execute(self, sql: Sql, *, database: str | None = None) -> None:
+        """Run one DDL or admin statement on the admin connection. Raises `Unavailable` when the
+        free disk space is below the reserve (DROP, TRUNCATE and DETACH still run)."""
+        ...
+
+    async def insert(self, insert: Insert) -> int:
+        """Insert rows on the writer connection; returns the rows written, views included (also
+        those that deduplication dropped). Raises `Unavailable` below the disk reserve."""
+        ...
+
+    async def parse(self, sql: str) -> dict[str, Any]:
+        """The tree of ClickHouse's own parser (`parseQueryToJSON`); executes nothing."""
+        ...
+
+    def health(self) -> EngineHealth: ...
+
+    async def close(self) -> None:
+        """Stop taking work, kill what runs, join the workers, close the connections."""
+        ...
