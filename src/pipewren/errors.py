@@ -103,13 +103,11 @@ class TemplateError(PipewrenError):
 
 
 class TemplateSyntaxError(TemplateError):
-    """The author's mistake, found when the template is compiled. Counts lines and columns from 1."""
+    """The author's mistake, found when the template compiles. Lines and columns count from 1."""
 
     code = "template_syntax"
 
-    def __init__(
-        self, message: str, *, line: int | None = None, column: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, line: int | None = None, column: int | None = None) -> None:
         super().__init__(message)
         self.line = line
         self.column = column

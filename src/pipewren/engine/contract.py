@@ -99,7 +99,8 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class EngineHealth:
-    """`ready` answers queries; `reason` says why not; `writable` is False below the disk reserve."""
+    """`ready` answers queries; `reason` says why not; `writable` is
+    False below the disk reserve."""
 
     ready: bool
     writable: bool
