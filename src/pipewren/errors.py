@@ -13,6 +13,7 @@
     ├── NotFound                 404
     ├── MethodNotAllowed         405
     ├── TimedOut                 408  over the time limit
+    ├── PayloadTooLarge          413
     ├── TooManyRequests          429
     ├── EngineError              400 or 500  ClickHouse's error, scrubbed; `.engine_code`
     ├── Unavailable              503  starting, stopping, or the disk reserve is reached
@@ -161,6 +162,11 @@ class MethodNotAllowed(PipewrenError):
 class TimedOut(PipewrenError):
     status = 408
     code = "timed_out"
+
+
+class PayloadTooLarge(PipewrenError):
+    status = 413
+    code = "payload_too_large"
 
 
 class TooManyRequests(PipewrenError):

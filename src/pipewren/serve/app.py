@@ -1,0 +1,116 @@
+"""The ASGI application: routes to functions, and one wrapper around them all that gives every
+request its id and every error its JSON shape."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pipewren.errors import (
+    BadRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Unavailable,
+)
+from pipewren.serve.answers import (
+    CORS,
+    PREFLIGHT,
+    Answer,
+    Send,
+    error_answer,
+    json_answer,
+    send_answer,
+)
+from pipewren.serve.call import read_call
+from pipewren.serve.request import call_endpoint
+from pipewren.serve.server import Server
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+PIPES = "/v0/pipes/"
+
+
+class App:
+    """`server` is None before the start has finished and after the end has begun."""
+
+    def __init__(self, lifespan: Callable[[App, Receive, Send], Awaitable[None]]) -> None:
+        self.server: Server | None = None
+        self._lifespan = lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(self, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = os.urandom(12).hex()
+        try:
+            answer = await self._route(scope, receive)
+        except Exception as error:  # noqa: BLE001 - the one place that turns errors into answers
+            answer = error_answer(error, request_id)
+        if scope["method"] == "HEAD":
+            answer = Answer(answer.status, answer.headers, b"")
+        await send_answer(send, answer, ((b"x-request-id", request_id.encode()), *CORS))
+
+    async def _route(self, scope: Scope, receive: Receive) -> Answer:
+        path: str = scope["path"]
+        method: str = scope["method"]
+        server = self.server
+        if path == "/v0/health":
+            _allow(method, ("GET", "HEAD"))
+            return health(server)
+        if server is None:
+            raise Unavailable("The server is starting or stopping: try again in a moment")
+        if path.startswith(PIPES):
+            name, dot, extension = path[len(PIPES) :].rpartition(".")
+            if dot and "/" not in path[len(PIPES) :]:
+                if method == "OPTIONS":
+                    return Answer(204, PREFLIGHT, b"")
+                _allow(method, ("GET", "POST", "HEAD", "OPTIONS"))
+                body = await _read_body(scope, receive, server.settings.max_body_bytes)
+                return await call_endpoint(read_call(scope, name, extension, body), server)
+        raise NotFound(f"There is no route {path}")
+
+
+def health(server: Server | None) -> Answer:
+    """`GET /v0/health`: 200 when queries are answered, 503 with the reason otherwise."""
+    if server is None:
+        return json_answer(503, {"status": "starting"})
+    state = server.engine.health()
+    if not state.ready:
+        return json_answer(503, {"status": "unhealthy", "reason": state.reason})
+    body: dict[str, object] = {"status": "ok"}
+    if not state.writable:
+        body = {"status": "read_only", "reason": state.reason}
+    return json_answer(200, body)
+
+
+def _allow(method: str, allowed: tuple[str, ...]) -> None:
+    if method not in allowed:
+        raise MethodNotAllowed(
+            f"Method {method} is not allowed here, use {' or '.join(allowed[:2])}", allowed=allowed
+        )
+
+
+async def _read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    if scope["method"] != "POST":
+        return b""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The client hung up before the body was complete")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > max_bytes:
+            raise PayloadTooLarge(f"The body is larger than {max_bytes:,} bytes (max_body_bytes)")
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)

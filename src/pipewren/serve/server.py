@@ -1,0 +1,28 @@
+"""The few objects that a running server is made of, built once in `serve/start.py` and passed
+explicitly. The two that change, `keyring` and `deployments`, are replaced whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipewren.access.caller import Keyring
+from pipewren.deploy.deployment import Deployment
+from pipewren.engine.contract import Engine
+from pipewren.serve.admission import Admission
+from pipewren.serve.pace import Paces
+from pipewren.settings import Settings
+from pipewren.storage.store import Store
+
+
+@dataclass(slots=True)
+class Server:
+    """`deployments` is the live deployment of each workspace, by workspace id."""
+
+    settings: Settings
+    engine: Engine
+    store: Store
+    keyring: Keyring
+    deployments: Mapping[str, Deployment]
+    admission: Admission
+    paces: Paces = field(default_factory=Paces)

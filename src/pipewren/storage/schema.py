@@ -1,0 +1,124 @@
+"""The tables of the store, as SQLAlchemy Core describes them; `migrations/` brings them about.
+
+Times are UTC, `YYYY-MM-DD HH:MM:SS.ffffff` (pipes-api.md section 2). Token *values* are nowhere in
+here: a value is computed from its id, its generation and the key file (tokens.md section 2), so a
+stolen database opens nothing.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", String(32), primary_key=True),  # hex: part of database names `w_<id>`
+    Column("name", String(255), nullable=False, unique=True),
+    Column("live_deployment", Integer, nullable=True),
+    Column("created_at", String(26), nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False, default=""),
+    Column("origin", String(16), nullable=False),  # default | datafile | api
+    Column("generation", Integer, nullable=False, default=1),
+    Column("created_at", String(26), nullable=False),
+    UniqueConstraint("workspace_id", "name"),
+)
+
+token_scopes = Table(
+    "token_scopes",
+    metadata,
+    Column("token_id", ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True),
+    Column("type", String(64), primary_key=True),
+    Column("resource", String(255), primary_key=True, default=""),
+    Column("filter", Text, nullable=False, default=""),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),  # of all files: an unchanged project is reused
+    Column("state", String(16), nullable=False),  # preparing | live | retired
+    Column("created_at", String(26), nullable=False),
+    UniqueConstraint("workspace_id", "number"),
+)
+
+deployment_files = Table(
+    "deployment_files",
+    metadata,
+    Column("deployment_id", ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", String(1024), primary_key=True),
+    Column("content", Text, nullable=False),
+)
+
+# One row per physical table of a data source. Never deleted while it may hold rows.
+table_versions = Table(
+    "table_versions",
+    metadata,
+    Column("workspace_id", ForeignKey("workspaces.id"), primary_key=True),
+    Column("datasource", String(255), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("resource_id", String(34), nullable=False),  # t_<hex>, the same for all versions
+    Column("definition", Text, nullable=False),  # what the author wrote, normalised
+    Column("created_at", String(26), nullable=False),
+)
+
+deployment_tables = Table(
+    "deployment_tables",
+    metadata,
+    Column("deployment_id", ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    Column("datasource", String(255), primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+pipe_ids = Table(
+    "pipe_ids",
+    metadata,
+    Column("workspace_id", ForeignKey("workspaces.id"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("id", String(34), nullable=False),
+    Column("created_at", String(26), nullable=False),
+)
+
+# Our own copy of all DDL: one broken `.sql` file stops chDB (engine-chdb.md section 0.6).
+engine_objects = Table(
+    "engine_objects",
+    metadata,
+    Column("database", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),  # "" for the database itself
+    Column("ddl", Text, nullable=False),
+    Column("created_at", String(26), nullable=False),
+)
+
+fixtures = Table(
+    "fixtures",
+    metadata,
+    Column("workspace_id", ForeignKey("workspaces.id"), primary_key=True),
+    Column("datasource", String(255), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("path", String(1024), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("loaded", Boolean, nullable=False),
+    Column("created_at", String(26), nullable=False),
+)
