@@ -77,7 +77,9 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
         for key, value in given.items()
         if key not in RESERVED and key not in OUTPUT_SWITCHES and value is not None
     }
-    return EndpointCall(name, extension, str(token) if token is not None else None, values, switches)
+    return EndpointCall(
+        name, extension, str(token) if token is not None else None, values, switches
+    )
 
 
 def read_pairs(query: bytes) -> dict[str, Value]:
@@ -105,7 +107,9 @@ def read_pairs(query: bytes) -> dict[str, Value]:
 
 def _read_body(body: bytes, content_type: bytes) -> dict[str, Value]:
     kind = content_type.partition(b";")[0].strip().lower()
-    if kind == b"application/json" or (kind != b"application/x-www-form-urlencoded" and body[:1] == b"{"):
+    if kind == b"application/json" or (
+        kind != b"application/x-www-form-urlencoded" and body[:1] == b"{"
+    ):
         try:
             value = msgspec.json.decode(body)
         except msgspec.DecodeError as error:

@@ -7,20 +7,19 @@ Everything before the engine is synchronous, pure and fast: no I/O, no globals.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pipewren.access.authorize import authorize_endpoint
 from pipewren.access.caller import authenticate
 from pipewren.deploy.deployment import Deployment, Endpoint
-from pipewren.deploy.names import logical_names
-from pipewren.engine.contract import Limits, Result, Statement
+from pipewren.engine.contract import Lane, Limits, Result, Statement
 from pipewren.errors import BadRequest, EngineError
 from pipewren.serve.answers import Answer
 from pipewren.serve.call import EndpointCall, Value
 from pipewren.serve.formats import Format, find_format
 from pipewren.serve.pace import Pace
 from pipewren.serve.server import Server
-from pipewren.settings import Settings
 from pipewren.sql.compile import CompiledStatement, compile_endpoint
 
 TOO_LARGE = 396  # TOO_MANY_ROWS_OR_BYTES: the engine's word for max_result_rows and _bytes
@@ -36,22 +35,70 @@ async def call_endpoint(call: EndpointCall, server: Server) -> Answer:
     values = read_values(endpoint, call.values)
     compiled = compile_endpoint(endpoint.pipe, values, tables=deployment.names)
     pace = server.paces.of(endpoint.id)
-    statement = prepare_statement(compiled, deployment, format, pace, server.settings)
-    if call.switches:
-        settings = tuple(sorted({**dict(statement.settings), **dict(call.switches)}.items()))
-        statement = replace(statement, settings=settings)
+    statement = make_statement(compiled, deployment, format, call, server.limits[pace.lane], pace)
     with server.admission:
-        result = await run_statement(statement, deployment, endpoint, pace, server)
+        result = await run_statement(statement, endpoint, pace, server)
     return Answer(200, ((b"content-type", format.content_type),), result.body)
 
 
-def read_values(endpoint: Endpoint, given: dict[str, Value]) -> dict[str, Value]:
+def read_values(endpoint: Endpoint, given: Mapping[str, Value]) -> Mapping[str, Value]:
     """A repeated name is a list for `Array` parameters; for the others its last value counts
     (endpoints.md section 1)."""
     if not any(type(value) is list for value in given.values()):
         return given
-    arrays = endpoint.pipe.array_parameters
+    arrays = endpoint.array_parameters
     return {
         name: value[-1] if type(value) is list and value and name not in arrays else value
         for name, value in given.items()
     }
+
+
+def make_statement(
+    compiled: CompiledStatement,
+    deployment: Deployment,
+    format: Format,
+    call: EndpointCall,
+    limits: Limits,
+    pace: Pace,
+) -> Statement:
+    """Raises BadRequest when the compiled statement is larger than the engine takes."""
+    if compiled.max_threads is not None:
+        limits = replace(limits, max_threads=min(compiled.max_threads, limits.max_threads))
+    settings = compiled.settings
+    if call.switches:
+        settings = tuple(sorted({**dict(settings), **dict(call.switches)}.items()))
+    return Statement(
+        compiled.sql,
+        deployment.database,
+        format.engine_format,
+        limits,
+        settings,
+        lane=pace.lane,
+    )
+
+
+async def run_statement(
+    statement: Statement, endpoint: Endpoint, pace: Pace, server: Server
+) -> Result:
+    """Run it small; where the result passes that bound, run it again under the answer's limit, and
+    remember the endpoint as large. Raises EngineError, TimedOut or BadRequest."""
+    if not pace.is_large:
+        try:
+            result = await server.engine.run(statement)
+        except EngineError as error:
+            if error.engine_code != TOO_LARGE:
+                raise
+            pace.is_large = True
+        else:
+            pace.observe(result.statistics.elapsed_s)
+            return result
+    max_bytes = server.settings.max_result_bytes
+    limits = replace(statement.limits, max_result_rows=0, max_result_bytes=max_bytes)
+    result = await server.engine.run(replace(statement, limits=limits, lane=Lane.HEAVY))
+    pace.observe(result.statistics.elapsed_s)
+    if len(result.body) > max_bytes:  # names and constant columns escape the engine's own count
+        raise BadRequest(
+            f"The result of {endpoint.name} is larger than {max_bytes:,} bytes (max_result_bytes): "
+            "add a LIMIT or select fewer columns"
+        )
+    return result

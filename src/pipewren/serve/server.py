@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipewren.access.caller import Keyring
 from pipewren.deploy.deployment import Deployment
-from pipewren.engine.contract import Engine
+from pipewren.engine.contract import Engine, Lane, Limits
 from pipewren.serve.admission import Admission
 from pipewren.serve.pace import Paces
 from pipewren.settings import Settings
@@ -17,7 +17,8 @@ from pipewren.storage.store import Store
 
 @dataclass(slots=True)
 class Server:
-    """`deployments` is the live deployment of each workspace, by workspace id."""
+    """`deployments` is the live deployment of each workspace, by workspace id; `limits`
+    are those of the engine's pooled connections, by lane."""
 
     settings: Settings
     engine: Engine
@@ -25,4 +26,5 @@ class Server:
     keyring: Keyring
     deployments: Mapping[str, Deployment]
     admission: Admission
+    limits: Mapping[Lane, Limits]
     paces: Paces = field(default_factory=Paces)

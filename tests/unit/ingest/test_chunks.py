@@ -42,9 +42,7 @@ def test_a_newline_in_quotes_does_not_end_a_row() -> None:
 def test_every_body_holds_whole_rows_whatever_is_quoted(
     rows: list[list[str]], chunk_bytes: int
 ) -> None:
-    lines = [
-        ",".join('"' + field.replace('"', '""') + '"' for field in row) + "\n" for row in rows
-    ]
+    lines = [",".join('"' + field.replace('"', '""') + '"' for field in row) + "\n" for row in rows]
     text = "".join(lines).encode()
     bodies = list(cut_lines(io.BytesIO(text), quoted=True, chunk_bytes=chunk_bytes))
     assert b"".join(bodies) == text

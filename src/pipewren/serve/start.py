@@ -1,0 +1,156 @@
+"""From settings to a running `Server`, and back: what happens before the first request and after
+the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipewren.access.startup import ADMIN_TOKEN, open_keyring
+from pipewren.access.token_value import TokenValue, read_key
+from pipewren.deploy.deployment import Deployment
+from pipewren.deploy.folder import FolderDeploy, deploy_folder
+from pipewren.engine import definitions
+from pipewren.engine.contract import Lane, Limits
+from pipewren.engine.embedded import EmbeddedEngine
+from pipewren.engine.options import EngineOptions, heavy_limits
+from pipewren.errors import StartError
+from pipewren.ingest.fixtures import load_fixtures
+from pipewren.project.loader import load_project
+from pipewren.serve.admission import Admission
+from pipewren.serve.server import Server
+from pipewren.settings import Settings
+from pipewren.sql.graph import compile_pipes
+from pipewren.storage.objects import list_objects
+from pipewren.storage.store import FILE_NAME, Store, open_store
+from pipewren.storage.workspaces import ensure_workspace
+
+SMALL_RESULT_BYTES = 8_000_000  # design, decision 12
+SMALL_RESULT_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StartedServer:
+    """`new_admin_token` is the admin token when it was made by this start, to be printed once."""
+
+    server: Server
+    new_admin_token: TokenValue | None
+
+
+async def start_server(settings: Settings, progress: Callable[[str], None]) -> StartedServer:
+    """Open the data directory and make the project's folder live.
+
+    Raises StartError, or ProjectErrors with all mistakes of the project; nothing is left open
+    then, and the rows that were there are untouched.
+    """
+    project = load_project(settings.project_dir.resolve())
+    pipes = compile_pipes(project)
+    for warning in project.warnings:
+        progress(f"warning: {warning.position.file}:{warning.position.line}: {warning.message}")
+    options = _engine_options(settings)
+    _make_data_dir(options.data_dir)
+    engine = await _open_engine(options)
+    try:
+        store = open_store(options.data_dir)
+        try:
+            given = settings.token_key
+            key = read_key(options.data_dir, given.get_secret_value() if given else None)
+            with store.begin() as connection:
+                workspace = ensure_workspace(connection, settings.workspace)
+            target = FolderDeploy(engine, store, workspace, progress)
+            deployment = await deploy_folder(target, project, pipes)
+            await load_fixtures(engine, store, workspace, project, deployment.tables, progress)
+            admin = settings.admin_token
+            with store.begin() as connection:
+                opened = open_keyring(
+                    connection,
+                    key,
+                    [workspace],
+                    admin_token=admin.get_secret_value() if admin else None,
+                )
+        except BaseException:
+            store.close()
+            raise
+    except BaseException:
+        await engine.close()
+        raise
+    server = Server(
+        settings=settings,
+        engine=engine,
+        store=store,
+        keyring=opened.keyring,
+        deployments={workspace.id: deployment},
+        admission=Admission(settings.max_waiting_requests),
+        limits={Lane.LIGHT: options.light_limits, Lane.HEAVY: heavy_limits(options)},
+    )
+    value = server.keyring.value_of(workspace.id, ADMIN_TOKEN) if opened.admin_is_new else None
+    return StartedServer(server, value)
+
+
+async def stop_server(server: Server) -> None:
+    """Called when no request runs any more."""
+    await server.engine.close()
+    server.store.close()
+
+
+def example_curl(deployment: Deployment, server: Server, base_url: str) -> str | None:
+    """A line that works: the first endpoint without a required parameter that a token of the
+    project's files may read. None when there is none."""
+    for name, pipe in deployment.project.pipes.items():
+        endpoint = deployment.endpoints.get(name)
+        if endpoint is None or not pipe.tokens or endpoint.pipe.requires_parameters:
+            continue
+        value = server.keyring.value_of(deployment.workspace.id, pipe.tokens[0].name)
+        if value is not None:
+            return f"curl '{base_url}/v0/pipes/{name}.json?token={value}'"
+    return None
+
+
+def _engine_options(settings: Settings) -> EngineOptions:
+    return EngineOptions(
+        data_dir=settings.store_dir,
+        light_connections=settings.light_connections,
+        heavy_connections=settings.heavy_connections,
+        light_limits=Limits(
+            max_execution_time_s=settings.max_execution_time_s,
+            max_memory_bytes=settings.max_memory_bytes,
+            max_result_rows=SMALL_RESULT_ROWS,
+            max_result_bytes=min(SMALL_RESULT_BYTES, settings.max_result_bytes),
+        ),
+        max_server_memory_bytes=settings.max_server_memory_bytes,
+        max_query_bytes=settings.max_query_bytes,
+        disk_reserve_bytes=settings.disk_reserve_bytes,
+        fsync=settings.fsync,
+    )
+
+
+def _make_data_dir(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"  # the default place is inside the project's checkout
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise StartError(
+            f"The data directory {folder} cannot be written: {error.strerror}. Choose another with "
+            "--data-dir."
+        ) from None
+
+
+async def _open_engine(options: EngineOptions) -> EmbeddedEngine:
+    """Open the engine; where a full disk has cut off a definition, write it again from our copy
+    of all DDL and open it then."""
+    try:
+        return await EmbeddedEngine.open(options)
+    except definitions.BrokenDefinitions:
+        if not (options.data_dir / FILE_NAME).is_file():
+            raise
+        store: Store = open_store(options.data_dir)
+        try:
+            with store.begin() as connection:
+                copies = list_objects(connection)
+        finally:
+            store.close()
+        definitions.restore_definitions(options.data_dir, copies)
+        return await EmbeddedEngine.open(options)

@@ -1,0 +1,86 @@
+"""What a caller sent becomes parameters (endpoints.md section 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipewren.errors import BadRequest
+from pipewren.serve.call import EndpointCall, read_call
+
+
+def call(query: str = "", body: bytes = b"", **headers: str) -> EndpointCall:
+    scope: dict[str, Any] = {
+        "query_string": query.encode(),
+        "headers": [
+            (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()
+        ],
+    }
+    return read_call(scope, "top", "json", body)
+
+
+def test_parameters_come_decoded_from_the_query() -> None:
+    assert call("a=1&b=x%20y&c=%C3%B1+z").values == {"a": "1", "b": "x y", "c": "ñ z"}
+
+
+def test_an_empty_value_is_defined() -> None:
+    assert call("a=&b").values == {"a": "", "b": ""}
+
+
+def test_a_repeated_name_is_a_list() -> None:
+    assert call("a=1&a=2&a=3&b=1").values == {"a": ["1", "2", "3"], "b": "1"}
+
+
+def test_the_token_comes_from_header_or_query_and_the_header_wins() -> None:
+    assert call("token=q").token == "q"
+    assert call("token=q", authorization="Bearer h").token == "h"
+    assert call(authorization="bearer  h ").token == "h"
+    assert call(authorization="Basic h").token is None
+    assert call().token is None
+
+
+def test_reserved_names_never_reach_a_template() -> None:
+    query = "token=t&from=cli&cli_version=5.0.3&release_replacements=true&format=x&a=1"
+    assert call(query).values == {"a": "1"}
+
+
+def test_output_switches_are_told_apart_from_parameters() -> None:
+    sent = call("output_format_json_quote_64bit_integers=1&output_format_json_quote_denormals=0")
+    assert sent.switches == (("output_format_json_quote_64bit_integers", "1"),)
+    assert sent.values == {}
+
+
+def test_a_form_body_wins_over_the_query() -> None:
+    form = "application/x-www-form-urlencoded"
+    sent = call("a=1&b=2", b"a=9&token=t", content_type=form)
+    assert sent.values == {"a": "9", "b": "2"}
+    assert sent.token == "t"
+
+
+def test_a_json_body_keeps_its_types_and_null_is_undefined() -> None:
+    sent = call("", b'{"a": 1, "b": [1, 2], "c": true, "d": null}', content_type="application/json")
+    assert sent.values == {"a": 1, "b": [1, 2], "c": True}
+
+
+def test_a_json_body_without_a_content_type_is_understood() -> None:
+    assert call("", b'{"a": 1}').values == {"a": 1}
+    assert call("", b'{"a": 1}', content_type="text/plain;charset=UTF-8").values == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "content_type", "message"),
+    [
+        ("a=%ff", b"", "", "not percent-encoded UTF-8"),
+        ("&".join(f"a{n}=1" for n in range(1001)), b"", "", "More than 1000 parameters"),
+        ("", b"{oops", "application/json", "not valid JSON"),
+        ("", b"[1]", "application/json", "must be an object"),
+        ("", b"a,b", "text/csv", "not text/csv"),
+        ("q=select 1", b"", "", "q is not supported yet"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_that_says_why(
+    query: str, body: bytes, content_type: str, message: str
+) -> None:
+    with pytest.raises(BadRequest, match=message):
+        call(query, body, content_type=content_type)
