@@ -1,0 +1,44 @@
+"""What a user would otherwise write: FastAPI over chDB, a connection per thread, default settings,
+no tokens and no templates. Run by `bench/__main__.py`:
+
+    python bench/fastapi_chdb.py DATA_PATH DATABASE PORT
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import chdb
+import uvicorn
+from fastapi import FastAPI, Response
+
+PATH, DATABASE, PORT = sys.argv[1:4]
+app = FastAPI()
+local = threading.local()
+
+
+def query(sql: str, **params: Any) -> Response:
+    connection = getattr(local, "connection", None)
+    if connection is None:
+        connection = local.connection = chdb.connect(PATH)
+        connection.query(f"USE {DATABASE}")
+    answer = connection.query(sql, "JSON", params=params)
+    return Response(answer.bytes(), media_type="application/json")
+
+
+@app.get("/ping")
+def ping() -> Response:
+    return query("SELECT 1 AS ok")
+
+
+@app.get("/{name}")
+def by_key(name: str, key: str) -> Response:
+    return query(STATEMENTS[name], key=key)
+
+
+STATEMENTS: dict[str, str] = {}
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(PORT), access_log=False, log_level="warning")
