@@ -21,6 +21,8 @@ from pipewren.errors import StartError
 
 ENV_PREFIX = "PIPEWREN_"
 FILE_NAME = "pipewren.toml"
+# Code, stacks and what the allocator reserves beyond what is used.
+ADDRESS_SPACE_EXTRA_BYTES = 16_000_000_000
 
 
 class Settings(BaseSettings):
@@ -173,3 +175,14 @@ def _unknown_key(key: str, source: str) -> str:
     near = difflib.get_close_matches(key, Settings.model_fields, n=1)
     hint = f"did you mean {_spell(near[0], source)}?" if near else "see docs/settings.md"
     return f"Unknown setting {_spell(key, source)}: {hint}"
+
+
+def address_space_bytes(settings: Settings) -> int:
+    """RLIMIT_AS of the server process: the setting, or from ClickHouse's memory bound what lets it
+    work and stops the few functions that ignore that bound (docs/engine.md has the figures)."""
+    if settings.address_space_bytes:
+        return settings.address_space_bytes
+    memory = settings.max_server_memory_bytes or int(
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 0.6
+    )
+    return memory + ADDRESS_SPACE_EXTRA_BYTES
