@@ -24,10 +24,15 @@ HERE = Path(__file__).parent
 class Load:
     """What wrk reports of one run."""
 
-    requests_per_s: float
+    requests: int
+    seconds: float
     p50_ms: float
     p99_ms: float
-    failed: int
+    failed: int = 0
+
+    @property
+    def requests_per_s(self) -> float:
+        return self.requests / self.seconds
 
 
 def free_port() -> int:
@@ -81,26 +86,16 @@ def fetch(url: str) -> bytes:
         return body
 
 
-def drive(base_url: str, keys: Path, *, connections: int, seconds: float, warm_s: float) -> Load:
+def drive(base_url: str, keys: Path, *, connections: int, seconds: float) -> Load:
     """Ask for the paths in `keys` in turn, over kept connections."""
-    for duration in (warm_s, seconds):
-        if not duration:
-            continue
-        run = subprocess.run(
-            shlex.split(f"wrk -t {min(connections, 2)} -c {connections} --timeout 20s")
-            + ["-d", f"{max(1, round(duration))}s"]
-            + ["-s", str(HERE / "keys.lua"), base_url, "--", str(keys)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    report = json.loads(run.stdout.strip().splitlines()[-1])
-    return Load(
-        requests_per_s=report["requests"] / report["seconds"],
-        p50_ms=report["p50_ms"],
-        p99_ms=report["p99_ms"],
-        failed=report["failed"],
+    command = shlex.split(f"wrk -t {min(connections, 2)} -c {connections} -d {seconds:.0f}s")
+    run = subprocess.run(
+        [*command, "--timeout", "20s", "-s", str(HERE / "keys.lua"), base_url, "--", str(keys)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
+    return Load(**json.loads(run.stdout.strip().splitlines()[-1]))
 
 
 def cpu_seconds(process_id: int) -> float:
@@ -142,13 +137,11 @@ class RawEngine:
         }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        report = json.loads(self._process.stdout.readline())
-        return Load(
-            requests_per_s=report["requests"] / report["seconds"],
-            p50_ms=report["p50_ms"],
-            p99_ms=report["p99_ms"],
-            failed=0,
-        )
+        return Load(**json.loads(self._process.stdout.readline()))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def close(self) -> None:
         assert self._process.stdin is not None

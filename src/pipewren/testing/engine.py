@@ -1,0 +1,74 @@
+"""An engine double: answers what it was told to, and remembers what it was asked.
+
+It implements `engine.contract.Engine`, so that routes are tested without ClickHouse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipewren.engine.contract import (
+    Capabilities,
+    EngineHealth,
+    Insert,
+    Result,
+    Statement,
+    Statistics,
+)
+from pipewren.sqltext import Sql
+
+Reply = bytes | Exception | Callable[[Statement], bytes]
+
+
+@dataclass(slots=True)
+class ScriptedEngine:
+    """`replies` maps a piece of a statement's text to its answer; the first that fits counts.
+
+    `gate`, when given, holds every statement until it is set.
+    """
+
+    replies: dict[str, Reply] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+    executed: list[Sql] = field(default_factory=list)
+    inserts: list[Insert] = field(default_factory=list)
+    state: EngineHealth = field(default_factory=lambda: EngineHealth(ready=True, writable=True))
+    gate: asyncio.Event | None = None
+    closed: bool = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(name="scripted", version="0")
+
+    async def run(self, statement: Statement) -> Result:
+        self.statements.append(statement)
+        if self.gate is not None:
+            await self.gate.wait()
+        for piece, reply in self.replies.items():
+            if piece in statement.sql:
+                if isinstance(reply, Exception):
+                    raise reply
+                body = reply(statement) if callable(reply) else reply
+                return Result(body, Statistics(elapsed_s=0.001, rows_read=1, bytes_read=1))
+        raise AssertionError(f"no reply for: {statement.sql}")
+
+    async def stream(self, statement: Statement) -> AsyncIterator[bytes]:
+        yield (await self.run(statement)).body
+
+    async def execute(self, sql: Sql, *, database: str | None = None) -> None:
+        self.executed.append(sql)
+
+    async def insert(self, insert: Insert) -> int:
+        self.inserts.append(insert)
+        return insert.body.count(b"\n")
+
+    async def parse(self, sql: str) -> dict[str, Any]:
+        raise AssertionError(f"no parser in a scripted engine, asked for: {sql}")
+
+    def health(self) -> EngineHealth:
+        return self.state
+
+    async def close(self) -> None:
+        self.closed = True
