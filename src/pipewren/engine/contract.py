@@ -36,8 +36,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One read-only statement, ready to run.
+    """One read-only statement, ready to run: one SELECT, which the engine does not check.
 
+    `database` is the current one for bare names; "" for a statement that names no table.
     `settings` are ClickHouse settings beyond `limits`, already checked against an allow list, as
     (name, value) pairs in name order: together with the limits they are the *profile*, and
     statements of the same profile share connections. `parameters` fill `{name:Type}`.

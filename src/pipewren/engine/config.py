@@ -1,0 +1,86 @@
+"""The one XML file of the engine: static roles, server bounds, defaults of MergeTree tables.
+
+ClickHouse reads it at the process's first connect and never again, ignores what it does not know,
+and a role cannot be added later (engine-chdb.md section 8, engine-guard.md sections 0 and 2). So
+it is written before each start and `find_unapplied` compares it with what the server says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from pipewren.engine.options import EngineOptions, server_memory_bytes
+
+FILE_NAME = "engine.xml"
+ADMIN_ROLE = "admin"
+READER_ROLE = "reader"
+
+# Every workspace's databases begin with `w_` (design, decision 10), so one static role fits all.
+_ROLES = f"""\
+  <roles>
+    <{ADMIN_ROLE}><grants><query>GRANT ALL ON *.* WITH GRANT OPTION</query></grants></{ADMIN_ROLE}>
+    <{READER_ROLE}><grants>
+      <query>GRANT SELECT ON w_*.*</query><query>GRANT SHOW DATABASES ON system.*</query>
+    </grants></{READER_ROLE}>
+  </roles>
+  <profiles><default/></profiles>
+  <users><default>
+    <password></password><networks><ip>::/0</ip></networks>
+    <profile>default</profile><quota>default</quota>
+    <grants><query>GRANT {ADMIN_ROLE}</query><query>GRANT {READER_ROLE}</query></grants>
+  </default></users>
+  <quotas><default/></quotas>
+"""
+
+
+def server_settings(options: EngineOptions) -> Mapping[str, int]:
+    return {
+        "max_server_memory_usage": server_memory_bytes(options),
+        "mark_cache_size": options.mark_cache_bytes,
+        "index_mark_cache_size": options.mark_cache_bytes,
+        "background_pool_size": options.background_threads,
+    }
+
+
+def table_settings(options: EngineOptions) -> Mapping[str, int]:
+    """Defaults of MergeTree tables. DDL states them too, since a table keeps what it was made with.
+
+    Old parts stay for minutes, because a merge on a full disk replaces good parts by a broken one
+    (section 0.1); merges are synced, because what they replace had been.
+    """
+    return {
+        "old_parts_lifetime": 480,
+        "non_replicated_deduplication_window": 1000,
+        "fsync_after_insert": int(options.fsync),
+        "fsync_part_directory": int(options.fsync),
+        "min_rows_to_fsync_after_merge": 1,
+        "min_compressed_bytes_to_fsync_after_merge": 1,
+    }
+
+
+def render_config(options: EngineOptions, file: Path) -> str:
+    """The XML text; `file` is where it will stand, since it names itself as the users' file."""
+    server = "".join(
+        f"  <{name}>{value}</{name}>\n" for name, value in server_settings(options).items()
+    )
+    tables = "".join(f"<{name}>{value}</{name}>" for name, value in table_settings(options).items())
+    users = escape(str(file))
+    return (
+        "<clickhouse>\n  <logger><level>none</level></logger>\n"
+        f"{server}  <merge_tree>{tables}</merge_tree>\n{_ROLES}"
+        f"  <user_directories><users_xml><path>{users}</path></users_xml></user_directories>\n"
+        "</clickhouse>\n"
+    )
+
+
+def find_unapplied(
+    expected: Mapping[str, int], actual: Mapping[str, str]
+) -> list[tuple[str, int, str | None]]:
+    """Settings that the server does not have as written: (name, expected, actual)."""
+    return [
+        (name, value, actual.get(name))
+        for name, value in expected.items()
+        if actual.get(name) != str(value)
+    ]

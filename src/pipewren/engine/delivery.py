@@ -1,0 +1,52 @@
+"""Carries calls from worker threads to the event loop, with one wake-up for many of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pipewren.engine.job import Job
+
+
+class Delivery:
+    """`call` may be used by any thread; the calls run on the loop, in the order of each thread.
+
+    Waking the loop is a system call, a good part of a hand-over's cost, so while a wake-up is
+    under way nobody asks for another.
+    """
+
+    __slots__ = ("_calls", "_is_waking", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._is_waking = False
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        self._calls.append((function, arguments))
+        if not self._is_waking:
+            self._is_waking = True
+            try:
+                self._loop.call_soon_threadsafe(self._run)
+            except RuntimeError:  # the loop is closed: nobody waits for an outcome any more
+                self._calls.clear()
+
+    def _run(self) -> None:
+        # First the flag: a call that is added from here on wakes the loop again.
+        self._is_waking = False
+        calls = self._calls
+        while calls:
+            function, arguments = calls.popleft()
+            function(*arguments)
+
+
+def settle(job: Job, outcome: Any, error: BaseException | None) -> None:
+    """Hand a job's outcome to whoever awaits it; nobody does when it was cancelled."""
+    if job.future.done():
+        return
+    if error is None:
+        job.future.set_result(outcome)
+    else:
+        job.future.set_exception(error)

@@ -1,0 +1,323 @@
+"""ClickHouse in this process (chDB): the `Engine` that a single server uses.
+
+    light workers   2 per core, the pooled read-only connections of quick queries
+    heavy workers   1 or 2, long queries on all cores
+    writer          inserts
+    admin           DDL
+    canceller       KILL QUERY, on a connection of its own so that it waits for nobody
+
+One engine per process, and never a fork after it was opened. `close` stops everything; where
+`health().lost_connections` is not 0 after it, a query did not stop, and the process must leave by
+`os._exit`, since chDB crashes when the interpreter is torn down around a running query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from pipewren.engine import config, datadir, definitions
+from pipewren.engine.cancel import Canceller
+from pipewren.engine.connection import Connection, ConnectionSource
+from pipewren.engine.contract import (
+    Capabilities,
+    EngineHealth,
+    Insert,
+    Lane,
+    Limits,
+    Result,
+    Statement,
+)
+from pipewren.engine.delivery import Delivery
+from pipewren.engine.disk import FAILED_WRITES_QUERY, DiskReserve, frees_space
+from pipewren.engine.errors import make_scrubber
+from pipewren.engine.options import EngineOptions, heavy_limits, light_connections
+from pipewren.engine.pool import WorkerPool
+from pipewren.engine.profile import Profile, make_admin_profile, make_reader_profile
+from pipewren.engine.stream import EmbeddedStream
+from pipewren.errors import BadRequest, EngineError, PipewrenError, StartError, Unavailable
+from pipewren.sqltext import Sql, trusted_sql
+
+_WATCH_PAUSE_S = 0.1
+_PARSE = trusted_sql("SELECT parseQueryToJSON({q:String})")
+
+
+class EmbeddedEngine:
+    """Made by `EmbeddedEngine.open`; its methods are those of `contract.Engine`."""
+
+    def __init__(
+        self,
+        options: EngineOptions,
+        data_dir: datadir.DataDir,
+        source: ConnectionSource,
+        first: Connection,
+        version: str,
+    ) -> None:
+        self._options = options
+        self._data_dir = data_dir
+        self._source = source
+        self._version = version
+        self._disk = DiskReserve(data_dir.path, options.disk_reserve_bytes)
+        self._failed_writes = 0
+        self._is_closed = False
+        self._lost_at_close = 0
+        delivery = self._delivery = Delivery(asyncio.get_running_loop())
+        canceller = self._canceller = Canceller(first)
+        canceller.start()
+
+        def make_pool(name: str, size: int, profile: Profile) -> WorkerPool:
+            return WorkerPool(
+                name,
+                size,
+                profile,
+                connect=self._connect,
+                delivery=delivery,
+                canceller=canceller,
+                max_profiles=options.profiles_per_worker,
+                stuck_after_s=options.stuck_after_s,
+            )
+
+        self._limits = {Lane.LIGHT: options.light_limits, Lane.HEAVY: heavy_limits(options)}
+        self._lanes = {
+            Lane.LIGHT: make_pool(
+                "light", light_connections(options), self._reader(self._limits[Lane.LIGHT])
+            ),
+            Lane.HEAVY: make_pool(
+                "heavy", options.heavy_connections, self._reader(self._limits[Lane.HEAVY])
+            ),
+        }
+        admin = make_admin_profile(options)
+        self._writer = make_pool("writer", 1, admin)
+        self._admin = make_pool("admin", 1, admin)
+        self._watcher = asyncio.create_task(self._watch())
+
+    @classmethod
+    async def open(cls, options: EngineOptions) -> EmbeddedEngine:
+        """Lock the data directory and start ClickHouse on it, on the running event loop.
+
+        Raises StartError: the directory is in use or not writable, of another format, has a
+        broken definition (see `definitions.restore_definitions`), or ClickHouse refuses it.
+        """
+        data_dir = datadir.open_data_dir(options)
+        first: Connection | None = None
+        try:
+            definitions.require_definitions(data_dir.path)
+            source = ConnectionSource(
+                str(data_dir.engine_path),
+                str(data_dir.config_file),
+                make_scrubber(str(data_dir.path)),
+            )
+            try:
+                first = await asyncio.to_thread(
+                    Connection, source, make_admin_profile(options), "cancel-1"
+                )
+                version = await asyncio.to_thread(_check_server, first, options)
+            except (RuntimeError, EngineError) as error:
+                raise StartError(
+                    f"ClickHouse does not start on {data_dir.engine_path}: {error}"
+                ) from None
+            return cls(options, data_dir, source, first, version)
+        except BaseException:
+            if first is not None:
+                first.close()
+            datadir.close_data_dir(data_dir)
+            raise
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(name="chdb", version=self._version)
+
+    @property
+    def connection_string(self) -> str:
+        """What another raw connection of this process must be opened with (chDB allows one path
+        per process, in one spelling); for benchmarks and tests."""
+        return f"{self._source.path}?config-file={self._source.config_file}"
+
+    async def run(self, statement: Statement) -> Result:
+        """Run one SELECT; the whole result is in memory. See `contract.Engine`."""
+        result: Result = await self._lanes[statement.lane].run(
+            lambda connection: connection.run(statement),
+            profile=self._profile(statement),
+            limit_s=statement.limits.max_execution_time_s,
+        )
+        return result
+
+    def stream(self, statement: Statement) -> EmbeddedStream:
+        """Run one SELECT in chunks. See `contract.Engine`."""
+        return EmbeddedStream(
+            statement, self._lanes[statement.lane], self._delivery, self._profile(statement)
+        )
+
+    async def execute(self, sql: Sql, *, database: str | None = None) -> None:
+        """Run one DDL or admin statement. See `contract.Engine`."""
+        if not frees_space(sql):
+            self._require_writable()
+        failed = await self._admin.run(lambda connection: _execute(connection, sql, database))
+        self._require_written(failed)
+
+    async def insert(self, insert: Insert) -> int:
+        """Insert rows; returns the rows written. See `contract.Engine`.
+
+        An insert that has begun is not killed when its caller is cancelled: it would leave some
+        of its blocks. It ends by itself, and the token makes a repetition exact.
+        """
+        if not insert.format.isalnum():
+            raise BadRequest(f"Unknown input format {insert.format!r}.")
+        self._require_writable(coming_bytes=len(insert.body))
+        written, failed = await asyncio.shield(
+            asyncio.ensure_future(self._writer.run(lambda connection: _insert(connection, insert)))
+        )
+        self._require_written(failed)
+        rows: int = written
+        return rows
+
+    async def parse(self, sql: str) -> dict[str, Any]:
+        """The tree of ClickHouse's own parser. See `contract.Engine`."""
+        answer = await self.run(Statement(_PARSE, "", format="RawBLOB", parameters=(("q", sql),)))
+        try:
+            tree: dict[str, Any] = msgspec.json.decode(answer.body)
+        except (RecursionError, msgspec.DecodeError):
+            raise BadRequest("The statement is nested too deeply.") from None
+        return tree
+
+    async def describe_objects(self, database: str) -> list[tuple[str, str]]:
+        """(name, CREATE statement with its UUID) of every object, and of the database itself
+        under the name "": what `definitions.restore_definitions` can write again."""
+        sql = definitions.describe_objects_query(database)
+        body: bytes = await self._admin.run(lambda connection: connection.execute(sql, None))
+        pairs = map(msgspec.json.decode, body.splitlines())
+        return sorted((name, text) for name, text in pairs if text)
+
+    def health(self) -> EngineHealth:
+        """What the engine can do now; costs one statvfs."""
+        pools = (*self._lanes.values(), self._writer, self._admin)
+        lost = sum(pool.lost for pool in pools)
+        reason = None
+        if self._is_closed:
+            lost, reason = self._lost_at_close, "The engine is closed."
+        elif self._failed_writes:
+            reason = "The disk refused a write of the engine: free space, then restart the server."
+        elif any(pool.is_exhausted for pool in pools):
+            reason = "Queries that do not stop hold every connection: restart the server."
+        elif self._canceller.failure is not None:
+            reason = "Queries cannot be cancelled: restart the server."
+        return EngineHealth(
+            ready=reason is None,
+            writable=reason is None and self._disk.is_writable(),
+            reason=reason,
+            lost_connections=lost,
+            detail={
+                "disk_free_bytes": self._disk.free_bytes(),
+                "failed_writes": self._failed_writes,
+                "kills": self._canceller.kills,
+            },
+        )
+
+    async def close(self) -> None:
+        """Stop taking work, let inserts and DDL end, kill queries, close all connections.
+
+        Takes at most `close_timeout_s` twice. See the module's text for what may remain.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watcher
+        for pool in self._lanes.values():
+            pool.begin_close()
+        for pool in (self._writer, self._admin):
+            pool.begin_close(kill=False)
+        pools = (*self._lanes.values(), self._writer, self._admin)
+        if not await asyncio.to_thread(_join, pools, self._options.close_timeout_s):
+            for pool in (self._writer, self._admin):
+                pool.kill_running()
+            await asyncio.to_thread(_join, pools, self._options.close_timeout_s)
+        for pool in pools:
+            pool.watch(monotonic())
+        self._lost_at_close = sum(pool.count_alive() for pool in pools)
+        self._canceller.stop()
+        await asyncio.to_thread(self._canceller.join, self._options.close_timeout_s)
+        datadir.close_data_dir(self._data_dir)
+
+    def _connect(self, profile: Profile, name: str) -> Connection:
+        return Connection(self._source, profile, name)
+
+    def _reader(self, limits: Limits, settings: tuple[tuple[str, str], ...] = ()) -> Profile:
+        return make_reader_profile(limits, settings, max_query_bytes=self._options.max_query_bytes)
+
+    def _profile(self, statement: Statement) -> Profile | None:
+        """None for the lane's own profile, which is the common and cheap case."""
+        if not statement.settings and statement.limits == self._limits[statement.lane]:
+            return None
+        return self._reader(statement.limits, statement.settings)
+
+    def _require_writable(self, *, coming_bytes: int = 0) -> None:
+        if self._failed_writes:
+            raise _broken_disk()
+        self._disk.require(coming_bytes=coming_bytes)
+
+    def _require_written(self, failed_writes: int) -> None:
+        if failed_writes:
+            self._failed_writes = failed_writes
+            raise _broken_disk()
+
+    async def _watch(self) -> None:
+        pools = (*self._lanes.values(), self._writer, self._admin)
+        while True:
+            await asyncio.sleep(_WATCH_PAUSE_S)
+            now = monotonic()
+            for pool in pools:
+                pool.watch(now)
+
+
+def _check_server(connection: Connection, options: EngineOptions) -> str:
+    """The server's version. Raises StartError where it has not taken the configuration, which
+    ClickHouse ignores silently when it does not know or cannot find it."""
+
+    def read(table: str) -> Mapping[str, str]:
+        body = connection.execute(trusted_sql(f"SELECT name, value FROM system.{table}"), None)
+        return dict(map(msgspec.json.decode, body.splitlines()))
+
+    for table, expected in (
+        ("server_settings", config.server_settings(options)),
+        ("merge_tree_settings", config.table_settings(options)),
+    ):
+        for name, value, actual in config.find_unapplied(expected, read(table)):
+            raise StartError(
+                f"ClickHouse did not take the configuration: {name} is {actual}, not {value}. "
+                "Was another engine opened in this process before?"
+            )
+    body = connection.execute(trusted_sql("SELECT version()"), None)
+    version: str = msgspec.json.decode(body)[0]
+    return version
+
+
+def _execute(connection: Connection, sql: Sql, database: str | None) -> int:
+    connection.execute(sql, database)
+    return _count_failed_writes(connection)
+
+
+def _insert(connection: Connection, insert: Insert) -> tuple[int, int]:
+    return connection.insert(insert), _count_failed_writes(connection)
+
+
+def _count_failed_writes(connection: Connection) -> int:
+    return int(msgspec.json.decode(connection.execute(FAILED_WRITES_QUERY, None))[0])
+
+
+def _broken_disk() -> PipewrenError:
+    return Unavailable(
+        "The disk refused a write of the engine, so that what was written last may be lost. "
+        "Nothing is written until the server has been restarted; free disk space first."
+    )
+
+
+def _join(pools: tuple[WorkerPool, ...], timeout_s: float) -> bool:
+    deadline = monotonic() + timeout_s
+    return all([pool.join(deadline) for pool in pools])

@@ -1,0 +1,114 @@
+"""Profiles: the settings that a connection is made with and keeps.
+
+A reader is `readonly=1`, where SETTINGS are refused, so what differs by statement (limits, an
+author's settings) goes in when the connection is made (design, decision 6). The settings are
+given by one SET, which, unlike the connection string, refuses unknown names and needs no escaping
+of `&`. `readonly=1` comes last, since nothing can be set after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipewren.engine.config import READER_ROLE
+from pipewren.engine.contract import Limits
+from pipewren.engine.options import EngineOptions, write_memory_bytes
+from pipewren.errors import EngineError
+from pipewren.sqltext import Sql, quote_literal, trusted_sql
+
+# What every connection has. UTC because the host's zone leaks into results otherwise.
+_COMMON: tuple[tuple[str, str], ...] = (
+    ("session_timezone", "UTC"),
+    ("implicit_select", "0"),  # else `selec` is a SELECT
+    ("log_queries", "0"),
+    ("http_max_tries", "1"),
+)
+
+# Formats as endpoints.md section 3 has them, and speed: parallel formatting is a third of a small
+# query (engine-chdb.md section 2).
+_FORMATS: tuple[tuple[str, str], ...] = (
+    ("output_format_parallel_formatting", "0"),
+    ("output_format_json_quote_64bit_integers", "0"),
+    ("output_format_json_quote_denormals", "0"),
+    ("output_format_json_escape_forward_slashes", "1"),
+)
+
+# Row order and leniency of the reference's older ClickHouse (engine-compat.md); what they cost
+# stands in docs/engine.md.
+_COMPATIBILITY: tuple[tuple[str, str], ...] = (
+    ("enable_packed_string_keys_in_aggregation", "0"),
+    ("join_algorithm", "direct,hash"),
+    ("allow_suspicious_types_in_group_by", "1"),
+    ("allow_suspicious_types_in_order_by", "1"),
+    ("allow_dynamic_type_in_join_keys", "1"),
+    ("joined_subquery_requires_alias", "0"),
+)
+
+# Without it a row filter's hidden rows show in error texts (engine-guard.md section 3).
+_GUARD: tuple[tuple[str, str], ...] = (("allow_reorder_prewhere_conditions", "0"),)
+
+# A statement's settings may not touch what isolates callers or what `Limits` says.
+RESERVED_SETTINGS = frozenset(
+    {"readonly", "log_comment", "allow_ddl", "allow_introspection_functions", "profile"}
+    | {"max_execution_time", "max_memory_usage", "max_result_rows", "max_result_bytes"}
+    | {"max_threads", "result_overflow_mode", "timeout_overflow_mode"}
+    | {"allow_reorder_prewhere_conditions"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How a connection is made: `settings` in order, and the role that it takes, if any."""
+
+    settings: tuple[tuple[str, str], ...]
+    role: str | None = None
+    database: str = "system"  # never `default`: its bare names are files (engine-compat.md)
+
+
+def make_reader_profile(
+    limits: Limits, settings: tuple[tuple[str, str], ...], *, max_query_bytes: int
+) -> Profile:
+    """A read-only profile. Raises EngineError for a setting that a statement may not change."""
+    for name, _ in settings:
+        if name in RESERVED_SETTINGS:
+            raise EngineError(
+                f"[Error] The setting {name} cannot be changed. (READONLY)",
+                engine_code=164,
+                engine_name="READONLY",
+                status=400,
+            )
+    merged = dict(_COMMON + _FORMATS + _COMPATIBILITY + _GUARD)
+    merged |= {
+        "max_execution_time": f"{limits.max_execution_time_s:g}",
+        "max_memory_usage": str(limits.max_memory_bytes),
+        "max_result_rows": str(limits.max_result_rows),
+        "max_result_bytes": str(limits.max_result_bytes),
+        "max_threads": str(limits.max_threads),
+        "max_query_size": str(max_query_bytes),
+    }
+    merged |= dict(settings)
+    return Profile((*merged.items(), ("readonly", "1")), role=READER_ROLE)
+
+
+def make_admin_profile(options: EngineOptions) -> Profile:
+    """For DDL, KILL and inserts: all rights, no time limit, but a bound on memory, since a
+    runaway `INSERT ... SELECT` takes the process's (engine-compat.md)."""
+    return Profile(
+        (
+            *_COMMON,
+            *_COMPATIBILITY,
+            ("max_memory_usage", str(write_memory_bytes(options))),
+            ("max_query_size", str(max(options.max_query_bytes, 4_194_304))),
+            # Column sets and VALUES go through expressions of any depth; the rest is the default.
+            ("input_format_skip_unknown_fields", "0"),
+            ("show_table_uuid_in_table_create_query_if_not_nil", "1"),
+        )
+    )
+
+
+def set_statement(profile: Profile, log_comment: str) -> Sql:
+    """One SET of everything; `log_comment` is the name that KILL finds the connection by."""
+    pairs = (("log_comment", log_comment), *profile.settings)
+    return trusted_sql(
+        "SET " + ", ".join(f"{name} = {quote_literal(value)}" for name, value in pairs)
+    )
