@@ -3,6 +3,7 @@ request its id and every error its JSON shape."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -54,6 +55,10 @@ class App:
             answer = await self._route(scope, receive)
         except Exception as error:  # noqa: BLE001 - the one place that turns errors into answers
             answer = error_answer(error, request_id)
+        except asyncio.CancelledError:
+            # uvicorn cancels what still runs when the grace of a stop is over.
+            stopped = Unavailable("The server is stopping: try again in a moment")
+            answer = error_answer(stopped, request_id)
         if scope["method"] == "HEAD":
             answer = Answer(answer.status, answer.headers, b"")
         await send_answer(send, answer, ((b"x-request-id", request_id.encode()), *CORS))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import errno
 import importlib
 import json
 import os
@@ -34,6 +33,13 @@ EXIT_CRASHED = 1
 EXIT_USAGE = 2
 EXIT_ORPHANED = 4  # nobody is left to see it
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_MEMORY_SIGNS = (
+    "Cannot allocate memory",
+    "failed to map segment",
+    "can't start new thread",
+    "failed to start the thread",
+    "std::bad_alloc",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -187,23 +193,28 @@ async def _run_server(
 
 @contextlib.contextmanager
 def _explain_lack_of_memory(limit_bytes: int) -> Iterator[None]:
-    """A library that does not fit says so as an ImportError of the dynamic loader."""
+    """Under a bound, tell of a server that does not fit into it, not of what broke first."""
     try:
         yield
-    except (MemoryError, ImportError, OSError) as error:
-        text = str(error)
-        lacks = (
-            isinstance(error, MemoryError)
-            or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-            or "failed to map segment" in text
-            or "annot allocate memory" in text
-        )
-        if limit_bytes == 0 or not lacks:
+    except PipewrenError:
+        raise
+    except Exception as error:
+        if limit_bytes == 0 or not _lacks_memory(error):
             raise
         raise StartError(
             f"The server does not fit into address_space_bytes={limit_bytes:,}: raise it, or set "
             "it to 0 for no bound."
         ) from None
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Whether the error, or one that led to it, is how the interpreter, the dynamic loader or
+    ClickHouse say that memory or address space ran out."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _MEMORY_SIGNS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _exit_at_end_of(control: int) -> None:

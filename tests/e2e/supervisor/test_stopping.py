@@ -160,6 +160,17 @@ def test_a_server_still_starting_ends_when_the_supervisor_is_killed(
     supervisor.wait_ended(pid)
 
 
+def test_a_server_that_runs_no_code_ends_too_when_the_supervisor_is_killed(
+    start_supervisor: StartSupervisor,
+) -> None:
+    supervisor = start_supervisor()
+    pid = supervisor.wait_ready()["pid"]
+    os.kill(pid, signal.SIGSTOP)  # as stuck as can be: the control pipe is watched by nobody
+    supervisor.signal(signal.SIGKILL)
+    supervisor.wait_exit()
+    supervisor.wait_ended(pid)
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 def test_the_end_of_the_control_pipe_alone_ends_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ordered: bool
