@@ -102,6 +102,19 @@ class TemplateError(PipewrenError):
     code = "template"
     documentation = f"{DOCS}/cli/advanced-templates.html"
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        documentation: str | None = None,
+        parameter: str | None = None,
+        line: int | None = None,
+    ) -> None:
+        """`parameter` is the one whose value was refused; `line` counts from 1 in the template."""
+        super().__init__(message, documentation=documentation)
+        self.parameter = parameter
+        self.line = line
+
 
 class TemplateSyntaxError(TemplateError):
     """The author's mistake, found when the template compiles. Lines and columns count from 1."""
@@ -109,8 +122,7 @@ class TemplateSyntaxError(TemplateError):
     code = "template_syntax"
 
     def __init__(self, message: str, *, line: int | None = None, column: int | None = None) -> None:
-        super().__init__(message)
-        self.line = line
+        super().__init__(message, line=line)
         self.column = column
 
 

@@ -22,6 +22,14 @@ class Position:
     column: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Warning:
+    """Something read and not acted on (a deprecated directive, a connector)."""
+
+    message: str
+    position: Position
+
+
 class NodeType(Enum):
     STANDARD = "standard"
     ENDPOINT = "endpoint"
@@ -83,6 +91,7 @@ class Pipe:
     description: str = ""
     tokens: tuple[TokenGrant, ...] = ()
     tags: Tags = Tags()
+    warnings: tuple[Warning, ...] = ()
 
     @property
     def output(self) -> Node | None:
@@ -91,7 +100,8 @@ class Pipe:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a SCHEMA. `type` is ClickHouse's type text, Nullable included."""
+    """A column of a SCHEMA. `type` is ClickHouse's type text, Nullable included; empty when there
+    is only a DEFAULT, of which ClickHouse then takes the type."""
 
     name: str
     type: str
@@ -153,6 +163,7 @@ class Datasource:
     backfill: str | None = None
     shared_with: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Warning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +175,8 @@ class Connection:
     settings: Mapping[str, str]
     position: Position
     content: str
+    description: str = ""
+    warnings: tuple[Warning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +190,9 @@ class Fixture:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:
-    """Something read and not acted on (a deprecated directive, a connector)."""
-
-    message: str
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
 class Project:
-    """A whole project; resources by name, in order of their files' paths."""
+    """A whole project; resources by name, in order of their files' paths. `warnings` are those of
+    all files and of the folder."""
 
     root: Path
     datasources: Mapping[str, Datasource]
