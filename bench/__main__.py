@@ -71,8 +71,8 @@ def main(seconds: float, rounds: int, connections: str) -> None:
 
 
 HEAD = (
-    "                     |  Pipewren, ms     |  p50 over     |requests/s over |   CPU, us a request\n"
-    "question       conns |  p50    p99  req/s|engine    bar  |engine  FastAPI |   (engine, FastAPI)"
+    "                     | Pipewren, ms      |  p50 over     | req/s over      | CPU, us\n"
+    "question       conns |  p50    p99  req/s|engine    bar  | engine  FastAPI | (engine, FastAPI)"
 )
 
 

@@ -1,6 +1,6 @@
 """Writes the generated pages of `docs/`, or with --check says which of them are stale.
 
-    python -m pipewren.cli.reference [--check]
+python -m pipewren.cli.reference [--check]
 """
 
 from __future__ import annotations

@@ -202,9 +202,7 @@ async def _create_tables(target: FolderDeploy, project: Project, plan: TablePlan
         datasource = project.datasources[name]
         # The UUID ties a table to its rows: with it in our copy of the DDL, a definition that a
         # full disk has cut off can be written again.
-        ddl = table_ddl(
-            datasource, database=database, table=version.table, uuid=str(uuid.uuid4())
-        )
+        ddl = table_ddl(datasource, database=database, table=version.table, uuid=str(uuid.uuid4()))
         try:
             await _create(target, database, version.table, ddl)
         except EngineError as error:

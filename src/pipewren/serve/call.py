@@ -65,7 +65,7 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
             "q is not supported yet: a statement over an endpoint's result needs the SQL guard. "
             "Call the endpoint without q."
         )
-    switches = ()
+    switches: tuple[tuple[str, str], ...] = ()
     if not OUTPUT_SWITCHES.isdisjoint(given):
         switches = tuple(
             (switch, "1")
