@@ -110,8 +110,8 @@ def main() -> int:
     start = perf_counter()
     race = asyncio.run(run_bench(cancels, seed))
     print(
-        f"{race.cancelled} cancelled by {race.kills} KILLs, {race.completed} completed first, {race.innocent} innocent "
-        f"queries, {race.hits} hit, in {perf_counter() - start:.0f} s"
+        f"{race.cancelled} cancelled by {race.kills} KILLs, {race.completed} completed first, "
+        f"{race.innocent} innocent queries, {race.hits} hit, in {perf_counter() - start:.0f} s"
     )
     if race.hits:
         print(f"The first: {race.first_hit}")

@@ -211,7 +211,7 @@ def write_tables(archive: Path, fixtures: Path, report: Report) -> dict[str, dic
                 with open_member(tar, table) as (source, size_bytes), replacing(path) as target:
                     rows = write_rows(table, source, size_bytes, target, report)
                 files[path.name] = {"sha256": _sha256(path), "rows": rows}
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise PreparationError(
             f"{archive} cannot be read: {error}. Delete it and run this again."
         ) from None
