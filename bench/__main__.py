@@ -4,7 +4,7 @@ Each round measures the three in turn, and ratios are formed within a round, sin
 shared and noisy; printed are medians of the rounds. The three have a copy each of the same data.
 See `bench/README.md` for what the columns mean.
 
-    python -m bench [--seconds 3] [--rounds 3] [--connections 1,4,16]
+    python -m bench [--seconds 3] [--rounds 3] [--connections 1,4,16] [--cancels 10000]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import urllib.parse
@@ -55,7 +56,8 @@ class Round:
 @click.option("--seconds", default=3.0, help="Length of one measurement.")
 @click.option("--rounds", default=3, help="Rounds of each measurement.")
 @click.option("--connections", default="1,4,16", help="Numbers of connections.")
-def main(seconds: float, rounds: int, connections: str) -> None:
+@click.option("--cancels", default=10_000, help="Queries to cancel in the race; 0 leaves it out.")
+def main(seconds: float, rounds: int, connections: str, cancels: int) -> None:
     if shutil.which("wrk") is None:
         raise click.ClickException("wrk is missing: on Debian, apt-get install wrk")
     counts = [int(count) for count in connections.split(",")]
@@ -68,6 +70,9 @@ def main(seconds: float, rounds: int, connections: str) -> None:
         for question in QUESTIONS:
             for count in counts:
                 click.echo(run.row(question, count, rounds))
+    if cancels:
+        race = [sys.executable, "-m", "bench.cancel_race", str(cancels)]
+        raise SystemExit(subprocess.run(race, check=False).returncode)
 
 
 HEAD = (
