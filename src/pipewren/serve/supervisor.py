@@ -66,7 +66,7 @@ class ServeOptions:
 
     host: str = "127.0.0.1"
     port: int = 7181
-    app: str = "pipewren.serve.app:create_app"
+    app: str = "pipewren.serve.lifecycle:create_app"
     payload: Mapping[str, Json] = field(default_factory=dict)
     address_space_bytes: int = 0
     shutdown_grace_s: float = 15.0

@@ -8,14 +8,12 @@ from typing import NoReturn
 
 import msgspec
 
-from pipewren.errors import TemplateError
 from pipewren.template.failures import failure
 from pipewren.template.limits import TemplateLimits
 
 # What `table(x)` may name: a set of names, or a function that returns the text to print for a
 # name, or None for a name that may not be read. None: no check.
 Tables = Container[str] | Callable[[str], str | None] | None
-_MAX_PIECES = 64
 
 
 class Run(msgspec.Struct):
@@ -26,8 +24,9 @@ class Run(msgspec.Struct):
     secrets: Container[str]
     now: datetime | None
     tables: Tables
-    required: tuple[str, ...]
     steps_left: int
+    output_left: int  # characters
+    is_validation: bool = False
     is_exhausted: bool = False
     ignores_missing_secrets: bool = False
     used_secrets: tuple[str, ...] = ()
@@ -51,21 +50,20 @@ def charge(run: Run, size: int) -> None:
         exhaust(run, f"the template takes more than {run.limits.max_steps} steps")
 
 
-def step(run: Run, pieces: list[str]) -> None:
-    """Count one turn of a loop, and what has been printed so far."""
+def tick(run: Run, printed: int) -> bool:
+    """Count one turn of a loop that prints so many characters besides its values; True."""
     run.steps_left -= 1
     if run.steps_left < 0:
         exhaust(run, f"the template takes more than {run.limits.max_steps} steps")
-    if len(pieces) > _MAX_PIECES:
-        tally(run, pieces)
+    if printed:
+        count_output(run, printed)
+    return True
 
 
-def tally(run: Run, pieces: list[str]) -> None:
-    """Join what has been printed, and stop when it is too much."""
-    text = "".join(pieces)
-    if len(text) > run.limits.max_output_bytes:
+def count_output(run: Run, characters: int) -> None:
+    run.output_left -= characters
+    if run.output_left < 0:
         raise_too_long(run)
-    pieces[:] = (text,)
 
 
 def raise_too_long(run: Run) -> NoReturn:
@@ -74,7 +72,3 @@ def raise_too_long(run: Run) -> NoReturn:
         f"the template prints more than {run.limits.max_output_bytes} bytes: "
         "send fewer or shorter values",
     )
-
-
-def is_limit(run: Run, error: BaseException) -> bool:
-    return run.is_exhausted and isinstance(error, TemplateError)

@@ -1,0 +1,76 @@
+"""The syntax tree of a template. Expressions are Python's trees, checked against the whitelist
+when they are compiled."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Text:
+    text: str
+
+
+@dataclass(slots=True)
+class Output:
+    """`{{ expression }}`; `source` is shown when it is null."""
+
+    expression: ast.expr
+    source: str
+
+
+@dataclass(slots=True)
+class Statement:
+    """`{% set ... %}`: one assignment, or an expression whose value is dropped."""
+
+    statement: ast.stmt
+
+
+@dataclass(slots=True)
+class If:
+    """`branches` in order; the last one has None for `else`."""
+
+    branches: list[tuple[ast.expr | None, list[Node]]]
+
+
+@dataclass(slots=True)
+class For:
+    target: ast.expr
+    iterable: ast.expr
+    body: list[Node]
+    orelse: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class While:
+    condition: ast.expr
+    body: list[Node]
+    orelse: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Handler:
+    """`{% except type as name %}`; `types` is empty for all."""
+
+    types: tuple[str, ...]
+    name: str | None
+    body: list[Node]
+
+
+@dataclass(slots=True)
+class Try:
+    body: list[Node]
+    handlers: list[Handler] = field(default_factory=list)
+    orelse: list[Node] = field(default_factory=list)
+    final: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Jump:
+    """`break` or `continue`."""
+
+    statement: ast.Break | ast.Continue
+
+
+Node = Text | Output | Statement | If | For | While | Try | Jump

@@ -1,0 +1,97 @@
+"""What `{{ expression }}` prints (templating.md section 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipewren.template.escaping import quote_item, quote_text
+from pipewren.template.failures import failure
+from pipewren.template.limits import MAX_WEIGHED_DEPTH
+from pipewren.template.measures import check_bits, text_of
+from pipewren.template.run import Run, count_output
+from pipewren.template.values import (
+    NUMBER_HEADS,
+    PLACEHOLDER_TEXT,
+    Fragment,
+    Placeholder,
+    PythonBuiltin,
+    SqlArray,
+)
+
+_SHOWN_SOURCE = 20
+
+
+def show(run: Run, value: Any, source: str) -> str:
+    """The text of a value as SQL. `source` is the expression's, for the error that it is null."""
+    text = quote_text(value) if type(value) is str else print_value(value, source)
+    run.output_left -= len(text)
+    if run.output_left < 0:
+        count_output(run, 0)
+    return text
+
+
+def print_value(value: Any, source: str) -> str:
+    """The text of one value. Raises TemplateError for what has none: null, a dict, a set."""
+    kind = type(value)
+    head = NUMBER_HEADS.get(kind)
+    if head is not None:
+        return f"{head}{text_of(value)}')"
+    if kind is str:
+        return quote_text(value)
+    if kind is Fragment:
+        return str(value.text)
+    if kind is int:
+        check_bits(value.bit_length())
+        return str(value)
+    if kind is bool or kind is float:
+        return str(value)
+    if kind is SqlArray:
+        return print_array(value)
+    if kind is list or kind is tuple or kind is range:
+        pieces: list[str] = []
+        _print_list(list(value), "()" if kind is tuple else "[]", pieces, 0)
+        return "".join(pieces)
+    if value is None:
+        shown = source if len(source) <= _SHOWN_SOURCE else source[:_SHOWN_SOURCE] + "..."
+        raise failure(f'expression "{shown}" evaluated to null')
+    if kind is Placeholder:
+        return quote_text(PLACEHOLDER_TEXT)
+    if kind is PythonBuiltin:
+        return quote_text(value.text)
+    raise failure(
+        f"a {kind.__name__} cannot be printed into SQL: take a value of it, as in x['key']"
+    )
+
+
+def print_array(items: list[Any]) -> str:
+    """`[1,2]` or `['a','b']`: elements that `Array()` has checked."""
+    return f"[{','.join([_element(item) for item in items])}]"
+
+
+def _element(item: Any) -> str:
+    if type(item) is str:
+        return quote_text(item)
+    if isinstance(item, (int, float)):
+        return text_of(item)
+    return print_value(item, "element")
+
+
+def _print_list(items: list[Any], brackets: str, pieces: list[str], depth: int) -> None:
+    """A list that no function has checked, in the safe form."""
+    if depth > MAX_WEIGHED_DEPTH:
+        raise failure("lists are nested too deeply")
+    pieces.append(brackets[0])
+    for number, item in enumerate(items):
+        if number:
+            pieces.append(",")
+        if len(pieces) > 100_000:
+            raise failure("a list is too long to be printed")
+        if type(item) is str:
+            pieces.append(quote_item(item))
+        elif type(item) in (list, tuple, SqlArray):
+            _print_list(item, "()" if type(item) is tuple else "[]", pieces, depth + 1)
+        elif item is None:
+            pieces.append("NULL")
+        else:
+            pieces.append(print_value(item, "element"))
+    pieces.append(brackets[1])
