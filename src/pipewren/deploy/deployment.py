@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipewren.errors import NotFound
-from pipewren.project.model import Project
+from pipewren.project.model import NodeType, Project
 from pipewren.sql.graph import CompiledPipe
 from pipewren.storage.deployments import StoredDeployment, TableVersion
 from pipewren.storage.workspaces import Workspace
@@ -21,11 +21,17 @@ class Endpoint:
     id: str
     pipe: CompiledPipe
 
+    @property
+    def array_parameters(self) -> frozenset[str]:
+        """Parameters of which a repeated value is a list."""
+        return self.pipe.array_parameters
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """`endpoints` are by name and by id; `database` is the one in which names of data sources
-    are aliases of this deployment's tables."""
+    """`endpoints` are by name and by id; `names` are those of data sources and pipes, which a
+    template may choose from at run time; `database` is the one in which names of data sources are
+    aliases of this deployment's tables."""
 
     workspace: Workspace
     stored: StoredDeployment
@@ -33,6 +39,7 @@ class Deployment:
     pipes: Mapping[str, CompiledPipe]
     endpoints: Mapping[str, Endpoint]
     tables: Mapping[str, TableVersion]
+    names: frozenset[str]
 
     @property
     def database(self) -> str:
@@ -44,3 +51,31 @@ class Deployment:
         if endpoint is None:
             raise NotFound(f"The pipe '{name}' does not exist")
         return endpoint
+
+
+def published_pipes(project: Project) -> list[str]:
+    """Names of the pipes that are endpoints."""
+    return [
+        pipe.name
+        for pipe in project.pipes.values()
+        if pipe.output is not None and pipe.output.type is NodeType.ENDPOINT
+    ]
+
+
+def make_deployment(
+    workspace: Workspace,
+    stored: StoredDeployment,
+    project: Project,
+    pipes: Mapping[str, CompiledPipe],
+    *,
+    tables: Mapping[str, TableVersion],
+    pipe_ids: Mapping[str, str],
+) -> Deployment:
+    """Put a compiled project together with what the store knows of it. `pipe_ids` has an id for
+    every published pipe."""
+    endpoints: dict[str, Endpoint] = {}
+    for name in published_pipes(project):
+        endpoint = Endpoint(name, pipe_ids[name], pipes[name])
+        endpoints[name] = endpoints[endpoint.id] = endpoint
+    names = frozenset((*project.datasources, *project.pipes))
+    return Deployment(workspace, stored, project, pipes, endpoints, tables, names)

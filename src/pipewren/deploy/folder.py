@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import msgspec
 
 from pipewren.deploy.checks import check_statements
-from pipewren.deploy.deployment import Deployment, Endpoint
+from pipewren.deploy.deployment import Deployment, make_deployment, published_pipes
 from pipewren.deploy.inventory import count_rows, list_databases, list_tables
 from pipewren.deploy.tables import TablePlan, describe_change, plan_tables
 from pipewren.engine.contract import Engine
 from pipewren.errors import EngineError, ProjectErrors, ProjectMistake
 from pipewren.project.ddl import table_ddl
-from pipewren.project.model import Datasource, NodeType, Position, Project
+from pipewren.project.model import Connection, Datasource, Pipe, Position, Project
 from pipewren.sql.graph import CompiledPipe
 from pipewren.sqltext import Sql, quote_identifier, quote_literal
 from pipewren.storage import deployments as stored
@@ -128,7 +128,7 @@ def project_digest(project: Project) -> str:
 
 
 def _files(project: Project) -> dict[str, str]:
-    resources = (
+    resources: tuple[Datasource | Pipe | Connection, ...] = (
         *project.datasources.values(),
         *project.pipes.values(),
         *project.connections.values(),
@@ -147,18 +147,12 @@ def _assemble(
     pipes: Mapping[str, CompiledPipe],
     plan: TablePlan,
 ) -> Deployment:
-    published = [
-        pipe.name
-        for pipe in project.pipes.values()
-        if pipe.output is not None and pipe.output.type is NodeType.ENDPOINT
-    ]
+    published = published_pipes(project)
     with target.store.begin() as connection:
         ids = stored.ensure_pipe_ids(connection, target.workspace.id, published)
-    endpoints: dict[str, Endpoint] = {}
-    for name in published:
-        endpoint = Endpoint(name, ids[name], pipes[name])
-        endpoints[name] = endpoints[endpoint.id] = endpoint
-    return Deployment(target.workspace, deployment, project, pipes, endpoints, plan.tables)
+    return make_deployment(
+        target.workspace, deployment, project, pipes, tables=plan.tables, pipe_ids=ids
+    )
 
 
 async def _refuse_changes_over_rows(target: FolderDeploy, plan: TablePlan) -> None:

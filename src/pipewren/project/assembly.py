@@ -44,7 +44,9 @@ def parse_project(
     """The project of uploaded files, by their paths in it; those that are no datafiles are left
     out. The root is empty and there are no fixtures. Raises ProjectErrors with all mistakes."""
     assembly = assemble(files, secrets=secrets, include_for=lambda file: None)
-    return finish(assembly, Path())
+    if assembly.mistakes:
+        raise ProjectErrors(ordered_mistakes(assembly))
+    return make_project(assembly, Path())
 
 
 def assemble(
@@ -60,13 +62,8 @@ def assemble(
     return assembly
 
 
-def finish(assembly: Assembly, root: Path) -> Project:
-    """The project. Raises ProjectErrors with all mistakes, in order of the files."""
-    if assembly.mistakes:
-        by_file: dict[str, list[ProjectMistake]] = {}
-        for mistake in assembly.mistakes:
-            by_file.setdefault(mistake.file or "", []).append(mistake)
-        raise ProjectErrors([one for file in sorted(by_file) for one in by_file[file]])
+def make_project(assembly: Assembly, root: Path) -> Project:
+    """The files that have no mistakes."""
     return Project(
         root=root,
         datasources=assembly.datasources,
@@ -74,6 +71,14 @@ def finish(assembly: Assembly, root: Path) -> Project:
         connections=assembly.connections,
         warnings=tuple(assembly.warnings),
     )
+
+
+def ordered_mistakes(assembly: Assembly) -> tuple[ProjectMistake, ...]:
+    """All mistakes, in order of the files."""
+    by_file: dict[str, list[ProjectMistake]] = {}
+    for mistake in assembly.mistakes:
+        by_file.setdefault(mistake.file or "", []).append(mistake)
+    return tuple(one for file in sorted(by_file) for one in by_file[file])
 
 
 def _add_file(

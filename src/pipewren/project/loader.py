@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipewren.errors import ProjectErrors, ProjectMistake
-from pipewren.project.assembly import assemble, finish
+from pipewren.project.assembly import assemble, make_project, ordered_mistakes
 from pipewren.project.directives import KINDS
 from pipewren.project.fixtures import FOLDER as FIXTURES
 from pipewren.project.fixtures import find_fixtures
@@ -37,6 +37,17 @@ def load_project(root: Path, *, secrets: Mapping[str, str] | None = None) -> Pro
     Raises ProjectErrors with all mistakes of all files, in order of the files' paths. A folder
     without datafiles is a project with nothing in it.
     """
+    project, mistakes = read_project(root, secrets=secrets)
+    if mistakes:
+        raise ProjectErrors(mistakes)
+    return project
+
+
+def read_project(
+    root: Path, *, secrets: Mapping[str, str] | None = None
+) -> tuple[Project, tuple[ProjectMistake, ...]]:
+    """The files without mistakes as a project, and all mistakes, so that what is found later can
+    be told together with them. Raises ProjectErrors when there is no such folder."""
     if not root.is_dir():
         mistake = ProjectMistake(
             f"There is no folder {root}", hint="Give the folder that holds the datafiles"
@@ -56,7 +67,8 @@ def load_project(root: Path, *, secrets: Mapping[str, str] | None = None) -> Pro
     fixtures, fixture_mistakes, fixture_warnings = find_fixtures(root, datasources)
     assembly.mistakes += mistakes + fixture_mistakes
     assembly.warnings += warnings + fixture_warnings
-    return replace(finish(assembly, root), fixtures=tuple(fixtures))
+    project = make_project(assembly, root)
+    return replace(project, fixtures=tuple(fixtures)), ordered_mistakes(assembly)
 
 
 def _walk(root: Path, warnings: list[Warning]) -> Iterator[Path]:

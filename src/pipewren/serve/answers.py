@@ -30,7 +30,6 @@ CORS: tuple[Header, ...] = (
     ),
 )
 PREFLIGHT: tuple[Header, ...] = (
-    *CORS,
     (b"access-control-allow-headers", b"authorization, content-type"),
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (b"access-control-max-age", b"86400"),
@@ -75,14 +74,13 @@ def error_answer(error: BaseException, request_id: str) -> Answer:
     return json_answer(error.status, body, tuple(headers))
 
 
-async def send_answer(send: Send, answer: Answer, extra: tuple[Header, ...]) -> None:
-    """Head and body; uvicorn writes them to the socket as one when both are there at once."""
-    length = (b"content-length", str(len(answer.body)).encode())
-    await send(
-        {
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": [*answer.headers, length, *extra],
-        }
-    )
-    await send({"type": "http.response.body", "body": answer.body})
+async def send_answer(
+    send: Send, answer: Answer, extra: tuple[Header, ...], *, is_head: bool = False
+) -> None:
+    """Head and body; uvicorn writes them to the socket as one when both are there at once. A HEAD
+    request gets the length and no body."""
+    headers = [*answer.headers, *extra]
+    if answer.status != 204:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if is_head else answer.body})

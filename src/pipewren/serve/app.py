@@ -59,9 +59,8 @@ class App:
             # uvicorn cancels what still runs when the grace of a stop is over.
             stopped = Unavailable("The server is stopping: try again in a moment")
             answer = error_answer(stopped, request_id)
-        if scope["method"] == "HEAD":
-            answer = Answer(answer.status, answer.headers, b"")
-        await send_answer(send, answer, ((b"x-request-id", request_id.encode()), *CORS))
+        extra = ((b"x-request-id", request_id.encode()), *CORS)
+        await send_answer(send, answer, extra, is_head=scope["method"] == "HEAD")
 
     async def _route(self, scope: Scope, receive: Receive) -> Answer:
         path: str = scope["path"]

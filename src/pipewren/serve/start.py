@@ -17,7 +17,6 @@ from pipewren.engine.embedded import EmbeddedEngine
 from pipewren.engine.options import EngineOptions, heavy_limits
 from pipewren.errors import StartError
 from pipewren.ingest.fixtures import load_fixtures
-from pipewren.project.loader import load_project
 from pipewren.serve.admission import Admission
 from pipewren.serve.server import Server
 from pipewren.settings import Settings
@@ -25,6 +24,7 @@ from pipewren.sql.graph import compile_pipes
 from pipewren.storage.objects import list_objects
 from pipewren.storage.store import FILE_NAME, Store, open_store
 from pipewren.storage.workspaces import ensure_workspace
+from pipewren.template.limits import TemplateLimits
 
 SMALL_RESULT_BYTES = 8_000_000  # design, decision 12
 SMALL_RESULT_ROWS = 10_000
@@ -44,8 +44,9 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
     Raises StartError, or ProjectErrors with all mistakes of the project; nothing is left open
     then, and the rows that were there are untouched.
     """
-    project = load_project(settings.project_dir.resolve())
-    pipes = compile_pipes(project)
+    project, mistakes = read_project(settings.project_dir.resolve())
+    limits = TemplateLimits(max_output_bytes=settings.max_query_bytes)
+    pipes = compile_pipes(project, limits=limits, earlier=mistakes)
     for warning in project.warnings:
         progress(f"warning: {warning.position.file}:{warning.position.line}: {warning.message}")
     options = _engine_options(settings)

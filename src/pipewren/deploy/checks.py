@@ -1,0 +1,112 @@
+"""What only the engine can say of a project: whether each node's statement means something.
+
+Each node is described (`DESCRIBE`: its columns are worked out, no row is read) in the database of
+the deployment, where the data sources' names are. A node without required parameters is described
+as a call without parameters would run it; one with them, with placeholders, and then only
+mistakes that no value can mend count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from pipewren.deploy.deployment import Deployment
+from pipewren.engine.contract import Engine, Lane, Limits, Statement
+from pipewren.errors import (
+    EngineError,
+    PipewrenError,
+    ProjectErrors,
+    ProjectMistake,
+    StatementError,
+    TemplateError,
+)
+from pipewren.sql.compile import CompiledStatement, compile_node, validate_node
+from pipewren.sql.graph import CompiledNode, CompiledPipe
+from pipewren.sqltext import Sql
+
+# ClickHouse's codes that no value can bring about: NUMBER_OF_ARGUMENTS_DOESNT_MATCH,
+# UNKNOWN_FUNCTION, UNKNOWN_IDENTIFIER, UNKNOWN_TABLE, SYNTAX_ERROR, UNKNOWN_DATABASE,
+# NOT_AN_AGGREGATE.
+_OF_THE_TEXT = frozenset({42, 46, 47, 60, 62, 81, 215})
+_PLACEHOLDER = "placeholder"  # what `column()` and `table()` print when nothing is given
+_LIMITS = Limits(max_execution_time_s=30)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCheck:
+    """What became of a node. `reads` are the nodes of its pipe in its statement."""
+
+    pipe: CompiledPipe
+    node: CompiledNode
+    reads: frozenset[str]
+    mistake: PipewrenError | None
+
+
+async def check_statements(engine: Engine, deployment: Deployment) -> None:
+    """Check every node of every pipe. Raises ProjectErrors with all mistakes, in file order; a
+    node that reads one with a mistake is not blamed for it."""
+    checked = await asyncio.gather(
+        *(
+            _check_node(engine, deployment, pipe, node)
+            for pipe in deployment.pipes.values()
+            for node in pipe.nodes.values()
+        )
+    )
+    failed = {(one.pipe.name, one.node.name) for one in checked if one.mistake is not None}
+    mistakes = [
+        _describe(one.pipe, one.node, one.mistake)
+        for one in checked
+        if one.mistake is not None
+        and failed.isdisjoint((one.pipe.name, name) for name in one.reads - {one.node.name})
+    ]
+    if mistakes:
+        raise ProjectErrors(mistakes)
+
+
+async def _check_node(
+    engine: Engine, deployment: Deployment, pipe: CompiledPipe, node: CompiledNode
+) -> NodeCheck:
+    reads: frozenset[str] = frozenset()
+    try:
+        statement, is_placeholder = _compile(deployment, pipe, node)
+        reads = statement.nodes
+        await engine.run(
+            Statement(
+                Sql(f"DESCRIBE TABLE (\n{statement.sql}\n)"),
+                deployment.database,
+                "Null",
+                _LIMITS,
+                statement.settings,
+                lane=Lane.HEAVY,
+            )
+        )
+    except EngineError as error:
+        if is_placeholder and not _is_of_the_text(error):
+            return NodeCheck(pipe, node, reads, None)
+        return NodeCheck(pipe, node, reads, error)
+    except (TemplateError, StatementError) as error:
+        return NodeCheck(pipe, node, reads, error)
+    return NodeCheck(pipe, node, reads, None)
+
+
+def _compile(
+    deployment: Deployment, pipe: CompiledPipe, node: CompiledNode
+) -> tuple[CompiledStatement, bool]:
+    """The statement of a call without parameters; where there is none, with placeholders."""
+    try:
+        return compile_node(pipe, node, {}, tables=deployment.names), False
+    except TemplateError:
+        return validate_node(pipe, node, tables=deployment.names), True
+
+
+def _is_of_the_text(error: EngineError) -> bool:
+    return error.engine_code in _OF_THE_TEXT and _PLACEHOLDER not in error.message
+
+
+def _describe(pipe: CompiledPipe, node: CompiledNode, error: PipewrenError) -> ProjectMistake:
+    return ProjectMistake(
+        f'node "{node.name}" of pipe "{pipe.name}": {error.message}',
+        file=pipe.pipe.position.file,
+        line=node.node.sql_line,
+    )

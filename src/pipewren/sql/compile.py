@@ -1,0 +1,226 @@
+"""A pipe and values -> one statement: `WITH a AS (...), b AS (...) <the node's own SQL>`.
+
+Only nodes that are reached are rendered and put in. Another pipe that is read becomes one CTE of
+its name with its nodes nested inside, so that both may have nodes of one name.
+
+ClickHouse resolves the names in a CTE's body where the CTE is used, not where it is written
+(26.9, tried: `WITH o AS (SELECT * FROM t) SELECT * FROM (WITH t AS (...) SELECT * FROM o)` reads
+the inner t). Nodes cannot be caught by that: no node has a pipe's or a data source's name, and a
+nested node is found first. A CTE of an author's own can catch what a node reads, and is renamed
+where it would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from pipewren.errors import StatementError
+from pipewren.sql.pipes import CompiledNode, CompiledPipe, CompiledStatement
+from pipewren.sql.shape import Opening, Shape, rewrite
+from pipewren.sqltext import Sql
+from pipewren.template.run import Tables
+from pipewren.template.values import Value
+
+__all__ = ["CompiledStatement", "compile_endpoint", "compile_node", "validate_node"]
+
+
+class _Text(NamedTuple):
+    node: CompiledNode
+    sql: str
+    shape: Shape
+
+
+@dataclass(slots=True)
+class _Run:
+    """One compilation. `pipes` are the texts of the other pipes that are read, each with its
+    output last, in the order in which they are needed; None while one is being gathered."""
+
+    values: Mapping[str, Value] | None  # None: placeholders
+    tables: Tables
+    now: datetime | None
+    max_threads: int | None = None
+    pipes: dict[str, list[_Text]] = field(default_factory=dict)
+    open_pipes: list[str] = field(default_factory=list)
+    has_own_names: bool = False
+
+
+def compile_endpoint(
+    pipe: CompiledPipe,
+    values: Mapping[str, Value],
+    *,
+    tables: Tables = None,
+    now: datetime | None = None,
+) -> CompiledStatement:
+    """The statement of a call: the output node and what it reaches. Raises TemplateError and
+    StatementError."""
+    if pipe.statement is not None:
+        return pipe.statement
+    return _compile(pipe, pipe.output, _Run(values, tables, now))
+
+
+def compile_node(
+    pipe: CompiledPipe,
+    node: CompiledNode,
+    values: Mapping[str, Value],
+    *,
+    tables: Tables = None,
+    now: datetime | None = None,
+) -> CompiledStatement:
+    """The same for any node of the pipe."""
+    return _compile(pipe, node, _Run(values, tables, now))
+
+
+def validate_node(
+    pipe: CompiledPipe, node: CompiledNode, *, tables: Tables = None
+) -> CompiledStatement:
+    """The same with placeholders in place of values (templating.md section 10), for checks at
+    deploy."""
+    return _compile(pipe, node, _Run(None, tables, None))
+
+
+def _compile(pipe: CompiledPipe, node: CompiledNode, run: _Run) -> CompiledStatement:
+    texts = _gather(run, pipe, node)
+    output = texts[-1].shape
+    if run.has_own_names:
+        texts = _keep_names_apart(run, texts)
+    definitions = [_define(name, _put_together([], of)) for name, of in run.pipes.items()]
+    sql = _put_together(definitions, texts, tail=output.settings_tail)
+    max_threads = run.max_threads
+    if output.settings.max_threads is not None:
+        max_threads = min(output.settings.max_threads, max_threads or output.settings.max_threads)
+    names = frozenset([text.node.node.name for text in texts])
+    return CompiledStatement(Sql(sql), max_threads, output.settings.values, names)
+
+
+def _gather(run: _Run, pipe: CompiledPipe, node: CompiledNode) -> list[_Text]:
+    """Render `node` and what it reaches in `pipe`, each once, what is read before what reads it."""
+    texts: list[_Text] = []
+    _visit(run, pipe, node, texts, {}, [])
+    return texts
+
+
+def _visit(
+    run: _Run,
+    pipe: CompiledPipe,
+    node: CompiledNode,
+    texts: list[_Text],
+    seen: dict[str, bool],
+    path: list[str],
+) -> None:
+    name = node.node.name
+    seen[name] = False
+    path.append(name)
+    text = _render(run, node)
+    texts_of_nodes, nodes, pipes = texts, pipe.nodes, pipe.pipes
+    for read in text.shape.names:
+        if read in nodes:
+            if not seen.get(read, True):
+                raise _cycle(node, [*path[path.index(read) :], read])
+            if read not in seen:
+                _visit(run, pipe, nodes[read], texts_of_nodes, seen, path)
+        elif read in pipes:
+            _visit_pipe(run, node, pipes[read])
+    path.pop()
+    seen[name] = True
+    texts.append(text)
+
+
+def _visit_pipe(run: _Run, reader: CompiledNode, pipe: CompiledPipe) -> None:
+    name = pipe.name
+    if name in run.open_pipes:
+        raise _cycle(reader, [*run.open_pipes[run.open_pipes.index(name) :], name])
+    if name not in run.pipes:
+        run.open_pipes.append(name)
+        texts = _gather(run, pipe, pipe.output)
+        run.open_pipes.pop()
+        run.pipes[name] = texts
+
+
+def _render(run: _Run, node: CompiledNode) -> _Text:
+    template, shape = node.template, node.shape
+    if template is None:
+        sql = node.node.sql
+    else:
+        if run.values is None:
+            rendered = template.validate(tables=run.tables)
+        else:
+            rendered = template.render(run.values, tables=run.tables, now=run.now)
+        sql = rendered.sql
+        threads = rendered.max_threads
+        if threads is not None and (run.max_threads is None or threads < run.max_threads):
+            run.max_threads = threads
+    if shape is None:
+        shape = node.scans.find(sql)
+    if shape.declared or shape.viewed:
+        run.has_own_names = True
+    return _Text(node, sql, shape)
+
+
+def _cycle(node: CompiledNode, names: list[str]) -> StatementError:
+    return StatementError(
+        f"{node.where} reads itself: {' -> '.join(names)}. Break the circle: read a data source, "
+        "or a node that does not read this one"
+    )
+
+
+def _put_together(definitions: list[str], texts: list[_Text], *, tail: int | None = None) -> str:
+    """The last text with the others as CTEs in front of it."""
+    for text in texts[:-1]:
+        sql, cut = text.sql, text.shape.tail
+        definitions.append(_define(text.node.node.name, sql[:-cut] if cut else sql))
+    _, sql, shape = texts[-1]
+    cut = shape.tail if tail is None else tail
+    if cut:
+        sql = sql[:-cut]
+    if not definitions:
+        return sql
+    head = ", ".join(definitions)
+    opening = shape.opening
+    if opening is Opening.PLAIN:
+        return f"WITH {head}\n{sql}"
+    if opening is Opening.WITH:
+        return f"WITH {head},\n{sql[shape.head :].lstrip()}"
+    if opening is Opening.WITH_RECURSIVE:
+        return f"WITH RECURSIVE {head},\n{sql[shape.head :].lstrip()}"
+    return f"WITH {head}\nSELECT * FROM (\n{sql}\n)"
+
+
+def _define(name: str, sql: str) -> str:
+    # Always quoted, since a node may be called `final`; its name holds no quote (project/names.py).
+    return f"`{name}` AS (\n{sql}\n)"
+
+
+def _keep_names_apart(run: _Run, texts: list[_Text]) -> list[_Text]:
+    """Rename own CTEs that would catch what others read, and open `view(...)` around nodes."""
+    scopes = [texts, *run.pipes.values()]
+    emitted = {text.node.node.name for scope in scopes for text in scope[:-1]} | set(run.pipes)
+    everything = [text for scope in scopes for text in scope]
+
+    def adapt(text: _Text) -> _Text:
+        shape = text.shape
+        if not shape.declared and not shape.viewed:
+            return text
+        others = (other.shape.names for other in everything if other is not text)
+        taken = emitted.union(*others)
+        clashing = shape.declared & taken
+        if not clashing and shape.viewed.isdisjoint(emitted | shape.declared):
+            return text
+        taken |= shape.declared
+        taken.update(shape.names)
+        renamed = {name: _free_name(name, taken) for name in sorted(clashing)}
+        sql = rewrite(text.sql, text.node.where, renamed=renamed, inlined=frozenset(emitted))
+        return text._replace(sql=sql)
+
+    run.pipes = {name: [adapt(text) for text in scope] for name, scope in run.pipes.items()}
+    return [adapt(text) for text in texts]
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    new = f"{name}_own"
+    while new in taken:
+        new += "_"
+    taken.add(new)
+    return new

@@ -1,0 +1,191 @@
+"""A project -> its pipes, compiled: templates, shapes, and who reads whom.
+
+What a template reads is known for sure only when it is rendered, so cycles are looked for twice:
+here, in what literal nodes read and templates read with placeholders, and at every compilation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pipewren.errors import (
+    PipewrenError,
+    ProjectErrors,
+    ProjectMistake,
+    StatementError,
+    TemplateError,
+    TemplateSyntaxError,
+)
+from pipewren.project.model import Node, Pipe, Project
+from pipewren.sql.compile import compile_endpoint, compile_node
+from pipewren.sql.pipes import CompiledNode, CompiledPipe
+from pipewren.sql.scans import Scans
+from pipewren.sql.shape import read_shape
+from pipewren.template.discovery import Parameter
+from pipewren.template.limits import TemplateLimits
+from pipewren.template.template import DEFAULT_LIMITS, compile_template
+
+__all__ = ["CompiledNode", "CompiledPipe", "compile_pipes"]
+
+_WORD = re.compile(r"\w+")
+
+
+def compile_pipes(
+    project: Project,
+    *,
+    limits: TemplateLimits = DEFAULT_LIMITS,
+    earlier: Sequence[ProjectMistake] = (),
+) -> Mapping[str, CompiledPipe]:
+    """All pipes of a project. Raises ProjectErrors with all mistakes, those that were found
+    `earlier` among them, in order of the files."""
+    mistakes = list(earlier)
+    pipes: dict[str, CompiledPipe] = {}
+    for pipe in project.pipes.values():
+        nodes: dict[str, CompiledNode] = {}
+        for node in pipe.nodes:
+            try:
+                nodes[node.name] = _compile_node(pipe, node, limits)
+            except (TemplateSyntaxError, StatementError) as error:
+                mistakes.append(_mistake(pipe, node, error))
+        output = nodes.get((pipe.output or pipe.nodes[-1]).name)
+        if output is not None:  # else its mistake is on the list
+            pipes[pipe.name] = CompiledPipe(pipe, nodes, output, pipes)
+    mistakes += _find_cycles(pipes)
+    if mistakes:
+        raise ProjectErrors(sorted(mistakes, key=lambda one: (one.file or "", one.line or 0)))
+    for name, compiled in list(pipes.items()):
+        pipes[name] = _add_facts(compiled)
+    return pipes
+
+
+def _compile_node(pipe: Pipe, node: Node, limits: TemplateLimits) -> CompiledNode:
+    where = f"Node '{node.name}' of pipe '{pipe.name}'"
+    scans = Scans(where)
+    if node.is_template:
+        return CompiledNode(node, where, compile_template(node.sql, limits=limits), None, scans)
+    return CompiledNode(node, where, None, read_shape(node.sql, where), scans)
+
+
+def _mistake(pipe: Pipe, node: Node, error: TemplateSyntaxError | StatementError) -> ProjectMistake:
+    line, column = node.sql_line, None
+    if isinstance(error, TemplateSyntaxError) and error.line is not None:
+        is_known = 0 < error.line <= len(node.sql_lines)
+        line = node.sql_lines[error.line - 1] if is_known else node.sql_line + error.line - 1
+        column = error.column
+    return ProjectMistake(
+        f'error parsing node "{node.name}" from pipe "{pipe.name}": {error.message}',
+        file=node.position.file,
+        line=line,
+        column=column,
+    )
+
+
+def _reads(node: CompiledNode) -> tuple[str, ...]:
+    """The names that a node reads; of a template, with placeholders for its values."""
+    if node.shape is not None:
+        return node.shape.names
+    assert node.template is not None
+    try:
+        return node.scans.find(node.template.validate().sql).names
+    except (TemplateError, StatementError):
+        return ()  # reported by the checks of a deploy, with what the engine says
+
+
+_Place = tuple[CompiledPipe, CompiledNode]
+
+
+def _targets(place: _Place, names: tuple[str, ...]) -> list[_Place]:
+    pipe, _ = place
+    found: list[_Place] = []
+    for name in names:
+        if name in pipe.nodes:
+            found.append((pipe, pipe.nodes[name]))
+        elif name in pipe.pipes:
+            found.append((pipe.pipes[name], pipe.pipes[name].output))
+    return found
+
+
+def _find_cycles(pipes: Mapping[str, CompiledPipe]) -> list[ProjectMistake]:
+    """Each cycle once, at the node of it that comes first."""
+    mistakes: list[ProjectMistake] = []
+    path: list[_Place] = []
+    done: set[CompiledNode] = set()
+
+    def follow(place: _Place) -> None:
+        if place[1] in done:
+            return
+        if place in path:
+            mistakes.append(_describe_cycle([*path[path.index(place) :], place]))
+            return
+        path.append(place)
+        for target in _targets(place, _reads(place[1])):
+            follow(target)
+        done.add(path.pop()[1])
+
+    for pipe in pipes.values():
+        for node in pipe.nodes.values():
+            follow((pipe, node))
+    return mistakes
+
+
+def _describe_cycle(places: list[_Place]) -> ProjectMistake:
+    names = [node.name for _, node in places]
+    if len({pipe.name for pipe, _ in places}) > 1:
+        names = [f"{pipe.name}.{node.name}" for pipe, node in places]
+    pipe, node = places[0]
+    circle = " -> ".join(names)
+    message = "reads itself" if len(places) == 2 else f"reads itself through others: {circle}"
+    return ProjectMistake(
+        f'node "{node.name}" of pipe "{pipe.name}" {message}',
+        file=node.node.position.file,
+        line=node.node.sql_line,
+        hint="A node may read data sources, other pipes, and nodes that do not read it",
+    )
+
+
+def _add_facts(pipe: CompiledPipe) -> CompiledPipe:
+    places = _may_reach(pipe)
+    templates = [node.template for _, node in places if node.template is not None]
+    if not templates:
+        return replace(pipe, statement=compile_node(pipe, pipe.output, {}))
+    found = [parameter for template in templates for parameter in template.parameters]
+    printed = {parameter.name for parameter in found if parameter.used_in is None}
+    parameters: dict[str, Parameter] = {}
+    for parameter in found:
+        if parameter.used_in is None or parameter.name not in printed:
+            parameters.setdefault(parameter.name, parameter)
+    try:
+        compile_endpoint(pipe, {})
+        requires_parameters = False
+    except PipewrenError:
+        requires_parameters = True
+    return replace(
+        pipe,
+        parameters=tuple(parameters.values()),
+        array_parameters=frozenset().union(*(one.array_parameters for one in templates)),
+        requires_parameters=requires_parameters,
+    )
+
+
+def _may_reach(pipe: CompiledPipe) -> list[_Place]:
+    """All nodes that the output may reach, whatever the values: a template counts as reading all
+    that its source mentions, and all nodes of its pipe when it prints names. Nodes of the pipe
+    come first, in the file's order."""
+    found: dict[CompiledNode, CompiledPipe] = {}
+    waiting: list[_Place] = [(pipe, pipe.output)]
+    while waiting:
+        place = waiting.pop(0)
+        owner, node = place
+        if node in found:
+            continue
+        found[node] = owner
+        if node.template is None:
+            waiting += _targets(place, _reads(node))
+        else:
+            waiting += _targets(place, tuple(dict.fromkeys(_WORD.findall(node.template.source))))
+            if node.template.prints_names:
+                waiting += [(owner, other) for other in owner.nodes.values()]
+    own = [(pipe, node) for node in pipe.nodes.values() if node in found]
+    return own + [(owner, node) for node, owner in found.items() if owner is not pipe]

@@ -1,0 +1,63 @@
+"""The records that pipes are compiled to, once, when a project loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipewren.project.model import Node, Pipe
+from pipewren.sql.scans import Scans
+from pipewren.sql.shape import Shape
+from pipewren.sqltext import Sql
+from pipewren.template.discovery import Parameter
+from pipewren.template.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStatement:
+    """One SELECT. `settings` are those that the author wrote at its end; `nodes` the nodes of the
+    pipe that are in it."""
+
+    sql: Sql
+    max_threads: int | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+    nodes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledNode:
+    """A node with its template, or with the shape of its literal text."""
+
+    node: Node
+    where: str  # names it in messages
+    template: Template | None
+    shape: Shape | None
+    scans: Scans = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledPipe:
+    """A pipe. `pipes` are all of the project, which its nodes may read by name.
+
+    `output` is the node that callers and other pipes read: the published one, else the last.
+    `parameters` are those of all nodes that `output` may reach, other pipes' included;
+    `requires_parameters`: without values it cannot be rendered. `statement`: all that it reaches
+    is literal, so every call has this one.
+    """
+
+    pipe: Pipe
+    nodes: Mapping[str, CompiledNode]
+    output: CompiledNode
+    pipes: Mapping[str, CompiledPipe] = field(repr=False)
+    parameters: tuple[Parameter, ...] = ()
+    array_parameters: frozenset[str] = frozenset()
+    requires_parameters: bool = False
+    statement: CompiledStatement | None = None
+
+    @property
+    def name(self) -> str:
+        return self.pipe.name
