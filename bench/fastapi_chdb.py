@@ -33,12 +33,32 @@ def ping() -> Response:
     return query("SELECT 1 AS ok")
 
 
-@app.get("/{name}")
-def by_key(name: str, key: str) -> Response:
-    return query(STATEMENTS[name], key=key)
+@app.get("/aircraft")
+def aircraft(tailnum: str) -> Response:
+    return query(
+        """
+        SELECT tailnum, manufacturer, model, type, year AS built, engines, engine, seats,
+            speed AS speed_mph
+        FROM planes WHERE tailnum = {tailnum:String}
+        """,
+        tailnum=tailnum,
+    )
 
 
-STATEMENTS: dict[str, str] = {}
+@app.get("/carrier_delays")
+def carrier_delays(carrier: str) -> Response:
+    return query(
+        """
+        SELECT carrier, toStartOfMonth(date) AS month_start, count() AS flights,
+            countIf(cancelled) AS cancelled_flights, quantileExact(0.5)(dep_delay) AS p50,
+            quantileExact(0.9)(dep_delay) AS p90, quantileExact(0.99)(dep_delay) AS p99,
+            max(dep_delay) AS longest
+        FROM flights WHERE carrier = {carrier:String}
+        GROUP BY carrier, month_start ORDER BY carrier, month_start
+        """,
+        carrier=carrier,
+    )
+
 
 if __name__ == "__main__":
     uvicorn.run(app, host="127.0.0.1", port=int(PORT), access_log=False, log_level="warning")

@@ -17,6 +17,7 @@ from pipewren.engine.embedded import EmbeddedEngine
 from pipewren.engine.options import EngineOptions, heavy_limits
 from pipewren.errors import StartError
 from pipewren.ingest.fixtures import load_fixtures
+from pipewren.project.loader import read_project
 from pipewren.serve.admission import Admission
 from pipewren.serve.server import Server
 from pipewren.settings import Settings
