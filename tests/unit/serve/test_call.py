@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipewren.errors import BadRequest
-from pipewren.serve.call import EndpointCall, read_call
+from pipewren.serve.call import EndpointCall, read_call, read_pairs
 
 
 def call(query: str = "", body: bytes = b"", **headers: str) -> EndpointCall:
@@ -84,3 +87,19 @@ def test_what_cannot_be_read_is_an_error_that_says_why(
 ) -> None:
     with pytest.raises(BadRequest, match=message):
         call(query, body, content_type=content_type)
+
+
+@given(st.text("ab=&%+;2Fc3A9 \u00f1", max_size=40))
+def test_pairs_are_those_of_the_standard_library(text: str) -> None:
+    query = text.encode("ascii", "ignore")
+    expected: dict[str, Any] = {}
+    try:
+        for name, value in parse_qsl(query.decode(), keep_blank_values=True, errors="strict"):
+            expected.setdefault(name, []).append(value)
+    except UnicodeDecodeError:
+        with pytest.raises(BadRequest):
+            read_pairs(query)
+        return
+    assert read_pairs(query) == {
+        name: values if len(values) > 1 else values[0] for name, values in expected.items()
+    }
