@@ -21,9 +21,11 @@ ALLOWED_SETTINGS = frozenset(
     | {"union_default_mode", "intersect_default_mode", "except_default_mode"}
     | {"cast_keep_nullable", "prefer_column_name_to_alias", "enable_positional_arguments"}
     | {"empty_result_for_aggregation_by_empty_set", "totals_mode", "extremes"}
-    | {"joined_subquery_requires_alias", "data_type_default_nullable", "first_day_of_week"}
+    | {"joined_subquery_requires_alias", "data_type_default_nullable"}
     | {"asterisk_include_alias_columns", "asterisk_include_materialized_columns"}
-    | {"short_circuit_function_evaluation", "decimal_check_overflow", "dialect_type_strict"}
+    | {"short_circuit_function_evaluation", "decimal_check_overflow"}
+    | {"function_json_value_return_type_allow_nullable"}
+    | {"function_json_value_return_type_allow_complex"}
     # dates and output
     | {"date_time_input_format", "date_time_output_format", "date_time_overflow_behavior"}
     | {"output_format_json_quote_64bit_integers", "output_format_json_quote_64bit_floats"}
@@ -38,7 +40,7 @@ ALLOWED_SETTINGS = frozenset(
     | {"optimize_move_to_prewhere_if_final", "optimize_skip_unused_shards"}
     | {"optimize_use_projections", "optimize_trivial_count_query", "optimize_distinct_in_order"}
     | {"optimize_functions_to_subcolumns", "optimize_rewrite_sum_if_to_count_if"}
-    | {"optimize_use_implicit_projections", "optimize_throw_if_noop"}
+    | {"optimize_use_implicit_projections"}
     | {"do_not_merge_across_partitions_select_final", "use_skip_indexes"}
     | {"use_skip_indexes_if_final", "use_query_condition_cache", "use_uncompressed_cache"}
     | {"query_plan_enable_optimizations", "query_plan_filter_push_down"}
@@ -51,7 +53,7 @@ ALLOWED_SETTINGS = frozenset(
     | {"group_by_two_level_threshold", "group_by_two_level_threshold_bytes"}
     | {"distributed_group_by_no_merge", "distributed_product_mode"}
     | {"count_distinct_implementation", "count_distinct_optimization"}
-) - {"dialect_type_strict", "optimize_throw_if_noop"}
+) - {"dialect_type_strict"}
 
 MAX_THREADS = "max_threads"
 

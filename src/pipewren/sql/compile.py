@@ -110,17 +110,18 @@ def _visit(
     seen: dict[str, bool],
     path: list[str],
 ) -> None:
+    """`seen` says of each node met whether it is done; `path` are those that are not."""
     name = node.node.name
     seen[name] = False
     path.append(name)
     text = _render(run, node)
-    texts_of_nodes, nodes, pipes = texts, pipe.nodes, pipe.pipes
+    nodes, pipes = pipe.nodes, pipe.pipes
     for read in text.shape.names:
         if read in nodes:
             if not seen.get(read, True):
                 raise _cycle(node, [*path[path.index(read) :], read])
             if read not in seen:
-                _visit(run, pipe, nodes[read], texts_of_nodes, seen, path)
+                _visit(run, pipe, nodes[read], texts, seen, path)
         elif read in pipes:
             _visit_pipe(run, node, pipes[read])
     path.pop()

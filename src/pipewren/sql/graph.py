@@ -65,7 +65,7 @@ def _compile_node(pipe: Pipe, node: Node, limits: TemplateLimits) -> CompiledNod
     scans = Scans(where)
     if node.is_template:
         return CompiledNode(node, where, compile_template(node.sql, limits=limits), None, scans)
-    return CompiledNode(node, where, None, read_shape(node.sql, where), scans)
+    return CompiledNode(node, where, None, read_shape(node.sql, "its SQL"), scans)
 
 
 def _mistake(pipe: Pipe, node: Node, error: TemplateSyntaxError | StatementError) -> ProjectMistake:

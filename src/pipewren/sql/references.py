@@ -82,6 +82,7 @@ class _Frame:
     expects_table: bool = False
     commas_list_tables: bool = True
     has_set_operation: bool = False
+    is_position: bool = False  # `position(needle IN haystack)`
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def _open_frame(walk: _Walk, frame: _Frame, index: int, body_of: Declaration | N
         view=index - 1 if before == "view" else frame.view,
         is_in_from=is_join_tree,
         expects_table=is_join_tree,
+        is_position=before.lower() == "position",
     )
 
 
@@ -182,7 +184,7 @@ def _read_keyword(walk: _Walk, frame: _Frame, index: int) -> None:
         frame.expects_table = frame.commas_list_tables = _before(walk, index) != "ARRAY"
     elif keyword == "USING":
         frame.commas_list_tables = False
-    elif keyword == "IN":
+    elif keyword == "IN" and not frame.is_position:
         _read_in(walk, frame, index + 1)
     elif keyword == "SELECT":
         frame.is_query = True

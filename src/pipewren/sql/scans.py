@@ -37,8 +37,13 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Put behind a text, its quote closes what is open, so that no search for one runs to the end in
+# vain from each quote (quadratic); where nothing was open it is left as it is.
+_END = "\1'"
 _STRING_LIST = re.compile(r"\0(?:, ?\0)++")
-_NUMBER = r"-?[0-9]++(?:\.[0-9]++)?+"
+_NUMBER = r"-?(?:[0-9]++(?:\.[0-9]++)?+(?:e[-+]?[0-9]++)?+|inf|nan)"
+_DIGITS = "0123456789"
+_BEFORE_LAST_NUMBER = frozenset(" \n\t,")
 _NUMBER_LIST = re.compile(rf"\[{_NUMBER}(?:, ?{_NUMBER})*+\]")
 
 
@@ -57,8 +62,10 @@ class Scans:
         if "\0" in text:
             return read_shape(text, self._where)
         skeleton = make_skeleton(text)
-        shape = shapes.get(skeleton)
-        if shape is None and skeleton not in shapes and _HAZARD.search(skeleton):
+        shape = shapes.get(skeleton) if skeleton is not None else None
+        if skeleton is None or (
+            shape is None and skeleton not in shapes and _HAZARD.search(skeleton)
+        ):
             skeleton = make_careful_skeleton(text) or text
             shape = shapes.get(skeleton)
         if shape is None and skeleton in shapes:
@@ -81,17 +88,20 @@ class Scans:
                 self._shapes.popitem(last=False)
 
 
-def make_skeleton(text: str) -> str:
+def make_skeleton(text: str) -> str | None:
     """`text` with a mark for each string; lists of strings or numbers are one mark. Only right
-    where no hazard is left in it."""
-    return _shorten_lists(_TAKE_STRINGS.sub("\0", text))
+    where no hazard is left in it. None when a string is not closed, or seems not to be."""
+    skeleton = _TAKE_STRINGS.sub("\0", text + _END)
+    return _shorten_lists(skeleton[: -len(_END)]) if skeleton.endswith(_END) else None
 
 
 def make_careful_skeleton(text: str) -> str | None:
     """The same for texts with comments and quoted names. None for what this cannot read."""
-    outside: list[str] = _PIECE.findall(text)  # empty for a string
+    outside: list[str] = _PIECE.findall(text + _END)  # empty for a string
     skeleton = "".join([piece or "\0" for piece in outside])
-    return None if "$" in skeleton or "/*" in skeleton else _shorten_lists(skeleton)
+    if "$" in skeleton or "/*" in skeleton or not skeleton.endswith(_END):
+        return None
+    return _shorten_lists(skeleton[: -len(_END)])
 
 
 def _shorten_lists(skeleton: str) -> str:
@@ -99,4 +109,13 @@ def _shorten_lists(skeleton: str) -> str:
         skeleton = _STRING_LIST.sub("\0", skeleton)
     if "[" in skeleton:
         skeleton = _NUMBER_LIST.sub("[\0]", skeleton)
+    return _level_last_number(skeleton)
+
+
+def _level_last_number(skeleton: str) -> str:
+    """A number at the very end, as zeros of its length: `OFFSET {{Int32(page, 0) * 100}}` prints it
+    bare, and every page would be a skeleton of its own."""
+    before = skeleton.rstrip(_DIGITS)
+    if before and before[-1] in _BEFORE_LAST_NUMBER:
+        return before + "0" * (len(skeleton) - len(before))
     return skeleton

@@ -1,0 +1,6 @@
+WITH `a` AS (
+SELECT x FROM t
+)
+SELECT * FROM (
+SELECT max(x) AS x FROM a UNION ALL (WITH m AS (SELECT max(x) AS x FROM a) SELECT x FROM m)
+)

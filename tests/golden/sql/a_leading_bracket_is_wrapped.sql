@@ -1,0 +1,6 @@
+WITH `a` AS (
+SELECT x FROM t
+)
+SELECT * FROM (
+(SELECT x FROM a ORDER BY x DESC LIMIT 1)
+)

@@ -1,0 +1,4 @@
+WITH `a` AS (
+SELECT x FROM t
+)
+SELECT count() FROM a

@@ -1,0 +1,9 @@
+WITH `o` AS (
+WITH `n` AS (
+SELECT x FROM t
+)
+SELECT * FROM (
+WITH m AS (SELECT x FROM n) SELECT x FROM m UNION ALL (WITH k AS (SELECT x FROM n) SELECT x FROM k)
+)
+)
+SELECT sum(x) FROM o

@@ -1,0 +1,1 @@
+WITH t AS (SELECT x FROM t WHERE x < 2) SELECT t.x FROM t

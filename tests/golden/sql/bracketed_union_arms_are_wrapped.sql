@@ -1,0 +1,8 @@
+WITH `a` AS (
+SELECT x FROM t
+)
+SELECT * FROM (
+(SELECT max(x) FROM a)
+UNION ALL
+(SELECT max(x) FROM a)
+)

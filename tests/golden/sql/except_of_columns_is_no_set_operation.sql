@@ -1,0 +1,4 @@
+WITH `a` AS (
+SELECT x, s FROM t
+)
+SELECT * EXCEPT (s) FROM a WHERE x IN (WITH q AS (SELECT 2 AS x) SELECT x FROM q)

@@ -1,0 +1,4 @@
+WITH `a` AS (
+SELECT x FROM t
+)
+FROM a SELECT max(x)

@@ -1,0 +1,4 @@
+WITH `a` AS (
+SELECT x FROM t
+),
+m AS (SELECT max(x) AS x FROM a) SELECT x FROM m UNION ALL SELECT x FROM m

@@ -1,0 +1,4 @@
+WITH `A` AS (
+SELECT 1 AS x
+)
+SELECT count() FROM A

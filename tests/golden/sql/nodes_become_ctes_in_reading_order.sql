@@ -1,0 +1,6 @@
+WITH `a` AS (
+SELECT x FROM t
+), `b` AS (
+SELECT x FROM a WHERE x > 0
+)
+SELECT x FROM b ORDER BY x DESC LIMIT 2

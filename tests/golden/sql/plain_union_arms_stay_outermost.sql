@@ -1,0 +1,4 @@
+WITH `a` AS (
+SELECT x FROM t
+)
+SELECT max(x) FROM a UNION ALL SELECT max(x) FROM a

@@ -1,0 +1,6 @@
+WITH `a` AS (
+SELECT x FROM t
+), `b` AS (
+SELECT x FROM u
+)
+SELECT count() FROM `a`, "b"

@@ -1,0 +1,6 @@
+WITH `a` AS (
+SELECT x FROM t
+), `b` AS (
+SELECT max(x) AS m FROM a
+)
+SELECT (SELECT m FROM b) AS m, x FROM (SELECT x FROM a WHERE x < (SELECT m FROM b)) ORDER BY x

@@ -1,0 +1,5 @@
+WITH `a` AS (
+
+    SELECT '\') ; -- \`\\' AS v
+)
+SELECT v FROM a

@@ -1,0 +1,4 @@
+WITH `a` AS (
+SELECT x FROM t
+)
+SELECT sum(x) FROM (SELECT x FROM a WHERE x > 1)
