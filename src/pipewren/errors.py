@@ -121,8 +121,15 @@ class TemplateSyntaxError(TemplateError):
 
     code = "template_syntax"
 
-    def __init__(self, message: str, *, line: int | None = None, column: int | None = None) -> None:
-        super().__init__(message, line=line)
+    def __init__(
+        self,
+        message: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        documentation: str | None = None,
+    ) -> None:
+        super().__init__(message, line=line, documentation=documentation)
         self.column = column
 
 

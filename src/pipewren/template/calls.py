@@ -38,13 +38,15 @@ def bind(node: ast.Call, function: Function) -> dict[str, ast.expr] | str:
 
 def parameter_name(node: ast.Call, function: Function, arguments: dict[str, ast.expr]) -> str:
     """The name of the parameter that a call is about; "" for an expression. A typed function whose
-    name is a constant is a mistake of the author's."""
+    name is a constant that cannot be a name is a mistake of the author's."""
     first = arguments.get(function.signature[0])
     if isinstance(first, ast.Name):
         return first.id
     is_constant = isinstance(first, (ast.Constant, ast.List, ast.Tuple))
     if function.is_type and is_constant and function.name not in ("JSON", "Boolean"):
         assert first is not None
+        if isinstance(first, ast.Constant) and str(first.value).isidentifier():
+            return ""
         shown = str(first.value) if isinstance(first, ast.Constant) else ast.unparse(first)
         raise reject(node, f'"{shown}" can not be used as a variable name')
     return ""

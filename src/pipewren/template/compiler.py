@@ -49,6 +49,7 @@ _ERRORS: dict[str, tuple[type[Exception], ...]] = {
     "NameError": (NameError,),
     "UnboundLocalError": (UnboundLocalError,),
 }
+CAUGHT_NAMES = tuple(_ERRORS)
 
 
 def _catch(run: Run, error: Exception) -> str:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
 from pipewren.template.failures import failure, shorten
 from pipewren.template.measures import text_of
-from pipewren.template.run import Run
+from pipewren.template.run import Run, charge
 from pipewren.template.values import Placeholder
 
 _DAY = "%Y-%m-%d"
 _SECOND = "%Y-%m-%d %H:%M:%S"
 _MAX_CHARACTERS = 100
+_READING_CHARACTERS = 1_000  # what reading two dates counts as: about 16 steps
 _UNITS_S = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
 
 
 def count_days(run: Run, first: Any = None, second: Any = None) -> Any:
     """`day_diff`: absolute, whole days."""
-    return _difference("day_diff", "days", first, second, _DAY, None, False)
+    return _difference(run, "day_diff", "days", first, second, _DAY, None, False)
 
 
 def _difference(
+    run: Run,
     function: str,
     unit: str,
     first: Any,
@@ -32,6 +35,7 @@ def _difference(
 ) -> Any:
     if isinstance(first, Placeholder) or isinstance(second, Placeholder):
         return 0
+    charge(run, _READING_CHARACTERS)
     formats = [one for one in (date_format, backup_date_format) if one is not None]
     try:
         dates = [_read(value, formats) for value in (first, second)]
@@ -57,11 +61,14 @@ def _read(value: Any, formats: list[Any]) -> datetime:
     if len(text) > _MAX_CHARACTERS or not text.isascii():
         raise ValueError
     for number, one in enumerate(formats):
+        date_format = text_of(one)
+        if len(date_format) > _MAX_CHARACTERS:
+            raise ValueError
         try:
-            return datetime.strptime(text, text_of(one)).replace(tzinfo=None)
-        except ValueError:
+            return datetime.strptime(text, date_format).replace(tzinfo=None)
+        except (ValueError, re.error):  # re.error: a directive that is there twice
             if number == len(formats) - 1:
-                raise
+                raise ValueError from None
     raise ValueError
 
 
@@ -77,6 +84,7 @@ def _make(unit: str) -> Any:
         none_if_error: Any = False,
     ) -> Any:
         return _difference(
+            run,
             f"date_diff_in_{unit}",
             unit,
             first,

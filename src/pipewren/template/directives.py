@@ -10,7 +10,7 @@ from typing import Any
 from pipewren.errors import CustomTemplateError, TemplateError
 from pipewren.template.escaping import is_plain_name
 from pipewren.template.failures import failure, shorten
-from pipewren.template.measures import text_of
+from pipewren.template.measures import text_of, weigh
 from pipewren.template.printing import print_value
 from pipewren.template.run import Run
 from pipewren.template.values import PLACEHOLDER, Fragment, Placeholder
@@ -94,8 +94,9 @@ def raise_custom_error(run: Run, body: Any = None, code: Any = 400) -> Fragment:
         return Fragment("")
     if not isinstance(code, int) or isinstance(code, bool) or not 400 <= code <= 599:
         raise failure(f"custom_error() takes a status from 400 to 599, not {text_of(code)[:40]}")
+    weigh(run, body)
     try:
-        message = json.dumps(body, default=_text_for_json)
+        message = json.dumps(body, default=_text_for_json, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise failure("custom_error() takes a text or an object that JSON can hold") from None
     if len(message) > _MAX_BODY:

@@ -20,7 +20,10 @@ from pipewren.template.nodes import For, If, Node, Output, Statement, While
 _MAX_EXACT = 9_007_199_254_740_991  # beyond it a JSON number is not exact
 # Calls whose names are not listed: they are no parameters' types.
 _UNLISTED = frozenset(
-    ("symbol", "table", "TABLE", "max_threads", "cache_ttl", "tb_secret", "tb_var", "sql_unescape")
+    (
+        *("symbol", "table", "TABLE", "max_threads", "cache_ttl", "tb_secret", "tb_var"),
+        *("sql_unescape", "Int", "Integer"),
+    )
 )
 
 
@@ -96,7 +99,7 @@ def _of_expression(
         if node.id not in bound and node.id not in FUNCTIONS and node.id not in PYTHON_NAMES:
             yield Parameter(node.id, "String", used_in=used_in)
         return
-    if isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp)):
+    if isinstance(node, (ast.ListComp, ast.GeneratorExp)):
         bound = bound.union(*(target_names(loop.target) for loop in node.generators))
     rest = list(ast.iter_child_nodes(node))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -109,7 +112,7 @@ def _of_expression(
         if function is not None and isinstance(first, ast.Name) and first.id not in bound:
             if first in rest:
                 rest.remove(first)
-            if function.is_type:
+            if function.is_type and function.name not in _UNLISTED:
                 yield _typed(node, function, first.id, arguments)
             elif function.name not in _UNLISTED:
                 yield from _of_expression(first, "function_call", bound)
@@ -134,10 +137,9 @@ def _typed(
     default = _read(arguments["default"]) if "default" in arguments else None
     if type(default) is int and abs(default) > _MAX_EXACT:
         default = str(default)
-    shown = {"Int": "Int32", "Integer": "Int32"}.get(function.name, function.name)
     return Parameter(
         name,
-        f"Array({element})" if element else shown,
+        f"Array({element})" if element else function.name,
         default,
         keywords,
         element_type=element,

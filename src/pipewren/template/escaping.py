@@ -23,6 +23,8 @@ _ESCAPES = {
 }
 _TEXT = str.maketrans(_ESCAPES)
 _IDENTIFIER = str.maketrans(_ESCAPES | {'"': ""})
+# A NUL too: it ends a statement for programs that take it as C text.
+_ITEM = str.maketrans({"\\": "\\\\", "'": "''", "\0": "\\0"})
 _needs_escape = re.compile(r"[\0\r\b\t\x1a\n\"'\\%`]").search
 is_plain_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII).fullmatch
 
@@ -47,7 +49,7 @@ def quote_item(value: str) -> str:
     """`value` as a literal inside a printed list: the safe form of the reference, with quotes and
     backslashes doubled."""
     _check_size(value)
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    return f"'{value.translate(_ITEM)}'"
 
 
 def _check_size(value: str) -> None:

@@ -27,7 +27,6 @@ from pipewren.template.names import (
     shape_of,
     target_names,
 )
-from pipewren.template.operators import COMPARISON_NAMES
 
 _BINARY = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply"}
 _CONTROL_BINARY = {ast.Div: "divide", ast.FloorDiv: "divide_whole", ast.Mod: "remainder"}
@@ -105,7 +104,7 @@ class Translator:
                 return ast.BoolOp(node.op, values)
             case ast.Compare() if not is_output:
                 return self._compare(node)
-            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() if not is_output:
+            case ast.ListComp() | ast.GeneratorExp() if not is_output:
                 return self._comprehension(node)
             case _:
                 raise reject(node, f"Invalid expression type: {type(node).__name__}")
@@ -142,21 +141,24 @@ class Translator:
             raise reject(node, f"Invalid BinOp: {type(node.op).__name__}()")
         left = self._expression(node.left, is_output=is_output)
         right = self._expression(node.right, is_output=is_output)
-        return _call(name, _RUN(), left, right)
+        return _call(name, _load_run(), left, right)
 
     def _compare(self, node: ast.Compare) -> ast.expr:
         operands = [
             self._expression(item, is_output=False) for item in (node.left, *node.comparators)
         ]
-        parts: list[ast.expr] = []
-        for number, operator in enumerate(node.ops):
-            name = type(operator).__name__
-            if name not in COMPARISON_NAMES:
-                raise reject(node, f"Invalid comparison: {name}")
-            parts.append(
-                _call("compare", _RUN(), ast.Constant(name), operands[number], operands[number + 1])
-            )
-        return parts[0] if len(parts) == 1 else ast.BoolOp(ast.And(), parts)
+        names = [type(operator).__name__ for operator in node.ops]
+        if len(names) == 1:
+            return _call("compare", _load_run(), ast.Constant(names[0]), *operands)
+        # Not one comparison each: the operands in the middle would be there twice, and nested
+        # chains double with each level.
+        constants: list[ast.expr] = [ast.Constant(name) for name in names]
+        return _call(
+            "compare_chain",
+            _load_run(),
+            ast.Tuple(constants, ast.Load()),
+            ast.Tuple(operands, ast.Load()),
+        )
 
     def _subscript(self, node: ast.Subscript, is_output: bool) -> ast.expr:
         value = self._expression(node.value, is_output=is_output)
@@ -171,10 +173,10 @@ class Translator:
                     if bound is None
                     else self._expression(bound, is_output=is_output)
                 )
-            return _call("get_slice", _RUN(), value, *bounds)
+            return _call("get_slice", _load_run(), value, *bounds)
         if is_output and not isinstance(index, (ast.Constant, ast.Subscript)):
             raise reject(node, "Invalid Slice expression: an index is a constant in {{ }}")
-        return _call("get_item", _RUN(), value, self._expression(index, is_output=is_output))
+        return _call("get_item", _load_run(), value, self._expression(index, is_output=is_output))
 
     def _element(self, node: ast.expr, is_output: bool) -> ast.expr:
         if isinstance(node, ast.Starred):
@@ -184,7 +186,7 @@ class Translator:
     def _hashable(self, node: ast.expr, is_output: bool) -> ast.expr:
         if isinstance(node, (ast.Set, ast.Dict, ast.List)):  # `{% if defined({{x}}) %}`
             raise reject(node, _NOT_A_FUNCTION)
-        return self._element(node, is_output)
+        return _call("weigh", _load_run(), self._element(node, is_output))
 
     def _joined(self, node: ast.JoinedStr, is_output: bool) -> ast.expr:
         parts: list[ast.expr] = []
@@ -199,9 +201,9 @@ class Translator:
             ):
                 raise reject(node, "an f-string takes plain {values}, without formats")
             parts.append(self._expression(part.value, is_output=is_output))
-        return _call("join_text", _RUN(), ast.Tuple(parts, ast.Load()))
+        return _call("join_text", _load_run(), ast.Tuple(parts, ast.Load()))
 
-    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> ast.expr:
+    def _comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> ast.expr:
         if len(node.generators) != 1:
             raise reject(node, "a comprehension has one `for`")
         loop = node.generators[0]
@@ -217,10 +219,8 @@ class Translator:
         finally:
             self._loop_names.pop()
         target = make_target(loop.target, f"c{number}_")
-        items = _call("iterate", _RUN(), iterable, ast.Constant(0), shape_of(loop.target))
+        items = _call("iterate", _load_run(), iterable, ast.Constant(0), shape_of(loop.target))
         generator = ast.comprehension(target, items, conditions, 0)
-        if isinstance(node, ast.SetComp):
-            return ast.SetComp(element, [generator])
         return ast.ListComp(element, [generator])
 
     def _call(self, node: ast.Call, is_output: bool) -> ast.expr:
@@ -251,14 +251,14 @@ class Translator:
         value = self._expression(function.value, is_output=is_output)
         arguments = [self._expression(one, is_output=is_output) for one in node.args]
         return _call(
-            "call_method", _RUN(), value, ast.Constant(name), ast.Tuple(arguments, ast.Load())
+            "call_method", _load_run(), value, ast.Constant(name), ast.Tuple(arguments, ast.Load())
         )
 
     def _function(self, node: ast.Call, function: Function, is_output: bool) -> ast.expr:
         arguments = bind(node, function)
         if isinstance(arguments, str):  # as in the reference, an error of the render
             return _call("raise_type_error", ast.Constant(arguments))
-        call = ast.Call(ast.Name(f"f_{function.name}", ast.Load()), [_RUN()], [])
+        call = ast.Call(ast.Name(f"f_{function.name}", ast.Load()), [_load_run()], [])
         if function.takes_parameter:
             call.args.append(ast.Constant(parameter_name(node, function, arguments)))
         if function.variadic:
@@ -290,13 +290,14 @@ class Translator:
                     raise reject(
                         node,
                         f"operand {word} not supported: sql_and has {', '.join(_SQL_OPERATORS)}",
+                        anchor="sql_and",
                     )
                 operator = known
             names.append(ast.Tuple([ast.Constant(column), ast.Constant(operator)], ast.Load()))
             values.append(self._expression(keyword.value, is_output=False))
         return _call(
             "f_sql_and",
-            _RUN(),
+            _load_run(),
             ast.Tuple(values, ast.Load()),
             ast.Tuple(names, ast.Load()),
         )
@@ -315,5 +316,5 @@ def _call(name: str, *arguments: ast.expr) -> ast.expr:
     return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
 
 
-def _RUN() -> ast.expr:
+def _load_run() -> ast.expr:
     return ast.Name("run", ast.Load())

@@ -13,8 +13,8 @@ from typing import Any
 
 from pipewren.template import dates, directives, identifiers, parameter_types, texts
 
-_METADATA = ("required", "description", "enum", "example", "format")
-_TYPED = ("name", "default", "defined", *_METADATA)
+METADATA = ("required", "description", "enum", "example", "format")
+_TYPED = ("name", "default", "defined", *METADATA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def _make_functions() -> dict[str, Function]:
                 name,
                 implementation,
                 _TYPED,
-                ignored=frozenset(_METADATA),
+                ignored=frozenset(METADATA),
                 takes_parameter=True,
                 is_type=True,
             )
@@ -59,8 +59,8 @@ def _make_functions() -> dict[str, Function]:
         Function(
             "Array",
             parameter_types.convert_array,
-            ("name", "type", "default", "defined", *_METADATA),
-            ignored=frozenset(_METADATA),
+            ("name", "type", "default", "defined", *METADATA),
+            ignored=frozenset(METADATA),
             takes_parameter=True,
             is_type=True,
         ),

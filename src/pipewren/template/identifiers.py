@@ -7,8 +7,8 @@ from typing import Any
 
 from pipewren.template.escaping import is_plain_name, quote_name
 from pipewren.template.failures import failure, shorten
-from pipewren.template.measures import text_of
-from pipewren.template.run import Run
+from pipewren.template.measures import measure_text, text_of
+from pipewren.template.run import Run, charge
 from pipewren.template.values import Fragment, Placeholder
 
 _QUOTES = ("`", '"')
@@ -24,7 +24,7 @@ def print_column(run: Run, parameter: str, value: Any = None, default: Any = Non
             anchor="column",
             parameter=parameter,
         )
-    return Fragment(_quote_dotted(text_of(value)))
+    return Fragment(_quote_dotted(measure_text(run, value)))
 
 
 def print_columns(
@@ -45,6 +45,7 @@ def print_columns(
             anchor="columns",
             parameter=parameter,
         )
+    charge(run, 16 * len(value))
     names = [name.strip() for name in value.split(",")]
     if fn is None or type(fn) is Placeholder:
         return Fragment(",".join(map(_quote_dotted, names)))
@@ -67,7 +68,7 @@ def print_symbol(run: Run, parameter: str, value: Any = None, quote: Any = "`") 
         raise failure(f"symbol() got no name: the parameter {parameter} is not defined")
     if quote not in _QUOTES:
         raise failure("the quote of symbol() is ` or a double quote")
-    name = "placeholder" if type(value) is Placeholder else text_of(value)
+    name = "placeholder" if type(value) is Placeholder else measure_text(run, value)
     return Fragment(quote_name(name, quote))
 
 
@@ -78,7 +79,7 @@ def print_table(run: Run, parameter: str, value: Any = None) -> Fragment:
         raise failure(f"table() got no name: the parameter {parameter} is not defined")
     if type(value) is Placeholder:
         return Fragment("placeholder")
-    name = text_of(value)
+    name = measure_text(run, value)
     parts = name.split(".")
     if len(parts) > 2 or not all(is_plain_name(part) for part in parts):
         raise failure(

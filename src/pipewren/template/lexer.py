@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,15 +16,32 @@ _OPEN = re.compile(r"\{[{%#]")
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A tag's text is without its marks and outer blanks; `offset` is where it begins in the source
-    (for plain text: where it ends), `line` that place's line, from 1."""
+    (for plain text: where it ends)."""
 
     kind: Literal["text", "expression", "block"]
     text: str
-    line: int
     offset: int
 
 
-def split_pieces(source: str) -> list[Piece]:
+class Places:
+    """Lines and columns of a source, both from 1, without counting from its begin each time."""
+
+    __slots__ = ("_starts",)
+
+    def __init__(self, source: str) -> None:
+        self._starts = [0, *(found.end() for found in re.finditer("\n", source))]
+
+    def locate(self, offset: int) -> tuple[int, int]:
+        line = bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
+
+    def mistake(self, message: str, offset: int) -> TemplateSyntaxError:
+        """The author's mistake; the text tells the line, as the reference's does."""
+        line, column = self.locate(offset)
+        return TemplateSyntaxError(f"{message} at <string>:{line}", line=line, column=column)
+
+
+def split_pieces(source: str, places: Places) -> list[Piece]:
     """Raises TemplateSyntaxError for a tag that is not closed."""
     pieces: list[Piece] = []
     texts: list[str] = []  # of the text that is being gathered
@@ -31,7 +49,7 @@ def split_pieces(source: str) -> list[Piece]:
     def end_text(end: int) -> None:
         text = "".join(texts)
         if text:
-            pieces.append(Piece("text", text, source.count("\n", 0, end) + 1, end))
+            pieces.append(Piece("text", text, end))
         texts.clear()
 
     position = 0
@@ -52,15 +70,10 @@ def split_pieces(source: str) -> list[Piece]:
             position = opening + 3
             continue
         end_text(opening)
-        line = source.count("\n", 0, opening) + 1
         closing_mark, label = _ENDS[mark]
         closing = source.find(closing_mark, opening + 2)
         if closing < 0:
-            raise TemplateSyntaxError(
-                f"Missing end {label} {closing_mark} at <string>:{line}",
-                line=line,
-                column=column_of(source, opening),
-            )
+            raise places.mistake(f"Missing end {label} {closing_mark}", opening)
         start = opening + 2
         inside = source[start:closing]
         position = closing + 2
@@ -71,12 +84,5 @@ def split_pieces(source: str) -> list[Piece]:
         kind: Literal["expression", "block"] = "expression" if mark == "{" else "block"
         if not stripped:
             message = "Empty expression" if mark == "{" else "Empty block tag ({% %})"
-            raise TemplateSyntaxError(
-                f"{message} at <string>:{line}", line=line, column=column_of(source, opening)
-            )
-        pieces.append(Piece(kind, stripped, source.count("\n", 0, at) + 1, at))
-
-
-def column_of(source: str, offset: int) -> int:
-    """Column of an offset, from 1."""
-    return offset - source.rfind("\n", 0, offset)
+            raise places.mistake(message, opening)
+        pieces.append(Piece(kind, stripped, at))

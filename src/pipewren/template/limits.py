@@ -14,7 +14,7 @@ MAX_INTEGER_BITS = 1_024  # four times what the widest type, Int256, holds
 MAX_NUMBER_CHARACTERS = 350  # of a text that is to become a number
 MAX_EXPRESSION_CHARACTERS = 32_768
 MAX_WEIGHED_DEPTH = 60  # of lists in lists
-PIECES_BETWEEN_CHECKS = 16  # outputs after which the printed size is looked at
+MAX_PATTERN_CHARACTERS = 1_024  # of a text whose every character is looked for in another
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +25,6 @@ class TemplateLimits:
     max_source_characters: int = 262_144
     max_output_bytes: int = 262_144
     max_steps: int = 100_000
+    max_tags: int = 4_000
     max_block_depth: int = 40
-    max_expression_depth: int = 40
+    max_expression_depth: int = 60

@@ -52,6 +52,16 @@ def check_bits(bits: int) -> None:
         raise failure(f"a number of over {MAX_INTEGER_BITS} bits is too large")
 
 
+def measure_text(run: Run, value: object) -> str:
+    """`text_of`, its size counted."""
+    if type(value) is str:
+        charge(run, len(value))
+        return value
+    text = text_of(value)
+    charge(run, 8 * len(text))  # made item by item
+    return text
+
+
 def text_of(value: object) -> str:
     """Python's `str(value)`, bounded. Raises TemplateError."""
     if type(value) is str:
@@ -67,6 +77,8 @@ def text_of(value: object) -> str:
         return value.text
     if isinstance(value, Placeholder):
         return PLACEHOLDER_TEXT
+    if not isinstance(value, (list, tuple, dict, set, range)):
+        raise failure(f"a value of type {type(value).__name__} has no place in a template")
     pieces: list[str] = []
     _write(value, pieces, MAX_VALUE_SIZE, 0)
     return "".join(pieces)

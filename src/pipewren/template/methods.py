@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipewren.template.failures import failure
-from pipewren.template.measures import check_size, text_of
+from pipewren.template.limits import MAX_PATTERN_CHARACTERS
+from pipewren.template.measures import check_size, text_of, weigh
 from pipewren.template.run import Run, charge
-from pipewren.template.values import Placeholder, SqlArray
+from pipewren.template.values import PLACEHOLDER, Placeholder, SqlArray
 
 Method = Callable[..., Any]
 
@@ -43,6 +44,18 @@ def _zfill(text: str, width: int) -> str:
     return text.zfill(width)
 
 
+def _make_strip(name: str) -> Method:
+    strip = getattr(str, name)
+
+    def bounded(text: str, characters: str | None = None) -> Any:
+        # Each character of the text is looked for in the other one.
+        if isinstance(characters, str) and len(characters) > MAX_PATTERN_CHARACTERS:
+            raise failure(f"{name} takes at most {MAX_PATTERN_CHARACTERS} characters")
+        return strip(text, characters)
+
+    return bounded
+
+
 def _append(items: list[Any], item: Any) -> None:
     check_size(len(items) + 1)
     items.append(item)
@@ -52,11 +65,12 @@ _TEXT: Mapping[str, Method] = {
     "join": _join,
     "replace": _replace,
     "zfill": _zfill,
+    **{name: _make_strip(name) for name in ("strip", "lstrip", "rstrip")},
     **{
         name: getattr(str, name)
         for name in (
             *("split", "rsplit", "splitlines", "lower", "upper", "title", "capitalize"),
-            *("strip", "lstrip", "rstrip", "startswith", "endswith", "find", "index", "count"),
+            *("startswith", "endswith", "find", "index", "count"),
             *("isdigit", "isalpha", "isalnum"),
         )
     },
@@ -68,7 +82,7 @@ _DICT: Mapping[str, Method] = {
     "values": lambda value: list(value.values()),
     "items": lambda value: list(value.items()),
 }
-_BY_TYPE: Mapping[type, Mapping[str, Method]] = {
+METHODS_BY_TYPE: Mapping[type, Mapping[str, Method]] = {
     str: _TEXT,
     list: _LIST,
     SqlArray: _LIST,
@@ -82,15 +96,20 @@ def call_method(run: Run, value: Any, name: str, arguments: tuple[Any, ...]) -> 
     kind = type(value)
     if kind is Placeholder:
         return value
-    method = _BY_TYPE.get(kind, {}).get(name)
+    method = METHODS_BY_TYPE.get(kind, {}).get(name)
     if method is None:
         shown = {SqlArray: "list"}.get(kind, kind.__name__)
         message = f"'{shown}' object has no attribute '{name}'."
         raise failure(f"{message} Make sure you're using an object/dictionary where one is needed.")
+    if any(isinstance(argument, Placeholder) for argument in arguments) and name != "append":
+        return PLACEHOLDER
     charge(run, len(value))
-    if any(isinstance(argument, Placeholder) for argument in arguments):
-        return arguments[0] if name != "append" else None
-    for argument in arguments:
-        if type(argument) in (list, tuple, dict):
-            charge(run, len(argument))
-    return method(value, *arguments)
+    if name != "append":
+        for argument in arguments:
+            weigh(run, argument)
+        if kind is list or kind is SqlArray:
+            weigh(run, value)  # its items are compared
+    result = method(value, *arguments)
+    if type(result) is str or type(result) is list:
+        charge(run, len(result))
+    return result

@@ -5,18 +5,26 @@ from __future__ import annotations
 import ast
 
 from pipewren.errors import TemplateSyntaxError
+from pipewren.template.failures import PAGE
 from pipewren.template.functions import BUILTIN_FUNCTIONS, FUNCTIONS, unknown_function
 
 RESERVED = ("q", "format")
 
 
-def reject(node: ast.expr | ast.stmt, message: str) -> TemplateSyntaxError:
-    """The author's mistake at the place of `node`."""
-    return TemplateSyntaxError(message, line=node.lineno, column=node.col_offset + 1)
+def reject(
+    node: ast.expr | ast.stmt, message: str, *, anchor: str | None = None
+) -> TemplateSyntaxError:
+    """The author's mistake at the place of `node`; `anchor` is as in `failure`."""
+    return TemplateSyntaxError(
+        message,
+        line=node.lineno,
+        column=node.col_offset + 1,
+        documentation=f"{PAGE}#{anchor}" if anchor else None,
+    )
 
 
 def is_dunder(name: str) -> bool:
-    return name.startswith("__")
+    return name.startswith("__") and name.endswith("__")
 
 
 def check_parameter_name(node: ast.expr, name: str) -> None:

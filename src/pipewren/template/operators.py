@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipewren.template.failures import failure
-from pipewren.template.measures import check_bits, check_size, text_of, weigh
+from pipewren.template.measures import check_bits, check_size, measure_text, text_of, weigh
 from pipewren.template.run import Run, charge, count_output, tick
 from pipewren.template.values import PLACEHOLDER, Placeholder, SqlArray
 
@@ -75,7 +75,6 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "In": _contains,
     "NotIn": lambda left, right: not _contains(left, right),
 }
-COMPARISON_NAMES = frozenset(_COMPARISONS)
 
 
 def compare(run: Run, name: str, left: Any, right: Any) -> Any:
@@ -83,16 +82,28 @@ def compare(run: Run, name: str, left: Any, right: Any) -> Any:
     if type(left) is not str or type(right) is not str:
         weigh(run, left)
         weigh(run, right)
+        if type(left) is Placeholder and name in ("In", "NotIn"):
+            return name == "NotIn"  # Python would refuse to look for it in a text
     return _COMPARISONS[name](left, right)
+
+
+def compare_chain(run: Run, names: tuple[str, ...], operands: tuple[Any, ...]) -> Any:
+    """`a < b < c`; unlike in Python all operands are computed, whatever the first comparison."""
+    result: Any = True
+    for name, left, right in zip(names, operands, operands[1:], strict=False):
+        result = compare(run, name, left, right)
+        if not result:
+            break
+    return result
 
 
 def get_item(run: Run, value: Any, index: Any) -> Any:
     """`value[index]` of a list, a text or an object of JSON."""
-    if isinstance(value, Placeholder):
-        return value
+    if isinstance(value, Placeholder) or isinstance(index, Placeholder):
+        return PLACEHOLDER
     if isinstance(value, dict):
         try:
-            return value[index]
+            return value[weigh(run, index)]
         except KeyError:
             raise failure(
                 f"Missing key '{text_of(index)[:100]}' while rendering the template. Ensure every "
@@ -115,8 +126,8 @@ def get_item(run: Run, value: Any, index: Any) -> Any:
 
 
 def get_slice(run: Run, value: Any, start: Any, stop: Any, step: Any) -> Any:
-    if isinstance(value, Placeholder):
-        return value
+    if any(isinstance(one, Placeholder) for one in (value, start, stop, step)):
+        return PLACEHOLDER
     if not isinstance(value, (str, *_LISTS)):
         raise TypeError(f"'{type(value).__name__}' object cannot be sliced")
     charge(run, len(value))
@@ -125,7 +136,7 @@ def get_slice(run: Run, value: Any, start: Any, stop: Any, step: Any) -> Any:
 
 def join_text(run: Run, parts: tuple[Any, ...]) -> str:
     """An f-string."""
-    texts = [text_of(part) for part in parts]
+    texts = [measure_text(run, part) for part in parts]
     charge(run, check_size(sum(map(len, texts))))
     return "".join(texts)
 
@@ -153,12 +164,6 @@ def unpack(run: Run, value: Any, shape: Any) -> Any:
     return tuple(unpack(run, item, part) for item, part in zip(value, shape, strict=True))
 
 
-def make_list(run: Run, items: list[Any]) -> list[Any]:
-    """A comprehension's result."""
-    charge(run, check_size(len(items)))
-    return items
-
-
 HELPERS: dict[str, Any] = {
     "add": add,
     "subtract": subtract,
@@ -168,6 +173,8 @@ HELPERS: dict[str, Any] = {
     "remainder": remainder,
     "negate": negate,
     "compare": compare,
+    "compare_chain": compare_chain,
+    "weigh": weigh,
     "get_item": get_item,
     "get_slice": get_slice,
     "join_text": join_text,

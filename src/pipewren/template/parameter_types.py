@@ -13,7 +13,7 @@ from typing import Any
 
 from pipewren.template.failures import MissingParameter, failure, invalid_value, shorten
 from pipewren.template.limits import MAX_NUMBER_CHARACTERS
-from pipewren.template.measures import check_size, text_of
+from pipewren.template.measures import check_size, measure_text, text_of, weigh
 from pipewren.template.run import Run, charge
 from pipewren.template.values import (
     FLOAT_CLASSES,
@@ -130,7 +130,7 @@ def _convert_value(
             raise MissingParameter(parameter)
         if type(value) is Placeholder:
             return convert(_PLACEHOLDERS.get(type_name, "0"))
-    text = value if type(value) is str else text_of(value)
+    text = value if type(value) is str else measure_text(run, value)
     try:
         return convert(text)
     except ValueError:
@@ -155,7 +155,11 @@ def convert_boolean(run: Run, parameter: str, value: Any = None, default: Any = 
         value = default
     if value is None or type(value) is Placeholder:
         return 0
-    return int(text_of(value).lower() not in ("0", "false", ""))
+    return _to_bit(measure_text(run, value))
+
+
+def _to_bit(text: str) -> int:
+    return int(text.lower() not in ("0", "false", ""))
 
 
 def split_array(
@@ -183,6 +187,7 @@ def split_array(
             parameter=parameter,
         )
     charge(run, 8 * check_size(len(items)))
+    weigh(run, items)
     return convert_elements(parameter, type_name, items)
 
 
@@ -190,7 +195,7 @@ def convert_elements(parameter: str, type_name: Any, items: list[Any]) -> SqlArr
     """Every element as `type_name` says; a type that is unknown takes any text, unchecked but
     printed as text."""
     if type_name == "Boolean":
-        return SqlArray(int(text_of(item).lower() not in ("0", "false", "")) for item in items)
+        return SqlArray(_to_bit(text_of(item)) for item in items)
     shown_type = type_name if isinstance(type_name, str) else text_of(type_name)
     convert = CONVERTERS.get(shown_type, str)
     if convert is str:
@@ -232,7 +237,7 @@ def presplit(type_name: str, value: Any) -> Any:
         return value
     try:
         if type_name == "Boolean":
-            return [int(item.lower() not in ("0", "false", "")) for item in items]
+            return [_to_bit(item) for item in items]
         plain = int if type_name in INTEGER_CLASSES or type_name in ("Int", "Integer") else None
         plain = float if type_name in FLOAT_CLASSES else plain  # type: ignore[assignment]
         return [plain(convert(item)) if plain else convert(item) for item in items]

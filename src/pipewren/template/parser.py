@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass, field
 
 from pipewren.errors import TemplateSyntaxError
-from pipewren.template.lexer import Piece, column_of, split_pieces
+from pipewren.template.lexer import Piece, Places, split_pieces
 from pipewren.template.limits import MAX_EXPRESSION_CHARACTERS, TemplateLimits
 from pipewren.template.nodes import (
     For,
@@ -40,6 +40,8 @@ _EXCEPT = re.compile(
     r"(?:(?P<type>\w+)|\((?P<types>\w+(?:\s*,\s*\w+)*)\s*,?\s*\))?(?:\s+as\s+(?P<name>\w+))?\s*"
 )
 _MIXED = re.compile(r"\{\s*\{|%\}|\{%")
+_BLANKS = re.compile(r"\s+")
+_SPACES = re.compile(r"[\t ]+")
 
 
 @dataclass(slots=True)
@@ -48,8 +50,7 @@ class _Open:
 
     word: str
     node: If | For | While | Try | None
-    line: int
-    column: int
+    offset: int
     into: list[Node] = field(default_factory=list)
     has_else: bool = False
 
@@ -67,11 +68,15 @@ class _Parser:
     def __init__(self, source: str, limits: TemplateLimits) -> None:
         self._source = source
         self._limits = limits
-        self._open = [_Open("", None, 1, 1)]
+        self._places = Places(source)
+        self._open = [_Open("", None, 0)]
         self._mode = "all"
 
     def parse(self) -> list[Node]:
-        for piece in split_pieces(self._source):
+        pieces = split_pieces(self._source, self._places)
+        if len(pieces) > 2 * self._limits.max_tags:
+            raise self._fail(pieces[-1], f"the template has over {self._limits.max_tags} tags")
+        for piece in pieces:
             if piece.kind == "text":
                 self._add(Text(_squeeze(piece.text, self._mode)))
             elif piece.kind == "expression":
@@ -80,10 +85,9 @@ class _Parser:
                 self._read_block(piece)
         last = self._open[-1]
         if len(self._open) > 1:
+            line, column = self._places.locate(last.offset)
             raise TemplateSyntaxError(
-                f"Missing {{% end %}} block for if at line {last.line}",
-                line=last.line,
-                column=last.column,
+                f"Missing {{% end %}} block for if at line {line}", line=line, column=column
             )
         return last.into
 
@@ -91,11 +95,7 @@ class _Parser:
         self._open[-1].into.append(node)
 
     def _fail(self, piece: Piece, message: str) -> TemplateSyntaxError:
-        return TemplateSyntaxError(
-            f"{message} at <string>:{piece.line}",
-            line=piece.line,
-            column=column_of(self._source, piece.offset),
-        )
+        return self._places.mistake(message, piece.offset)
 
     def _read_block(self, piece: Piece) -> None:
         found = re.match(r"\w+", piece.text)
@@ -151,8 +151,7 @@ class _Parser:
                 raise self._fail(piece, "try takes no expression")
             node = Try(body := [])
         self._add(node)
-        column = column_of(self._source, piece.offset)
-        self._open.append(_Open(word, node, piece.line, column, body))
+        self._open.append(_Open(word, node, piece.offset, body))
 
     def _go_on(self, piece: Piece, word: str, suffix: str, at: int) -> None:
         block = self._open[-1]
@@ -193,17 +192,28 @@ class _Parser:
         return Handler(tuple(re.findall(r"\w+", types)), found["name"], body)
 
     def _expression(self, piece: Piece, text: str, at: int) -> ast.expr:
-        tree = self._python(piece, f"({text}\n)", text, at - 1, "eval")
+        # An argument, so that it may have several lines; a call, so that `a) + (b` shows.
+        tree = self._python(piece, f"_({text}\n)", text, at, "eval")
         assert isinstance(tree, ast.Expression)
-        return tree.body
+        call = tree.body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.keywords:
+            raise self._fail(piece, f"invalid syntax: {text[:100]}")
+        if len(call.args) == 1:
+            return call.args[0]
+        return ast.Tuple(call.args, ast.Load(), lineno=call.lineno, col_offset=call.col_offset)
 
     def _for(self, piece: Piece, suffix: str, at: int) -> tuple[ast.expr, ast.expr]:
-        tree = self._python(piece, f"for {suffix}: pass", suffix, at - 4, "exec")
+        tree = self._python(piece, f"for {suffix}: pass", suffix, at, "exec")
         assert isinstance(tree, ast.Module)
         loop = tree.body[0]
-        if len(tree.body) != 1 or not isinstance(loop, ast.For) or len(loop.body) != 1:
-            raise self._fail(piece, f"Invalid control block: for {suffix}")
-        return loop.target, loop.iter
+        if (
+            len(tree.body) == 1
+            and isinstance(loop, ast.For)
+            and not loop.orelse
+            and [type(one) for one in loop.body] == [ast.Pass]
+        ):
+            return loop.target, loop.iter
+        raise self._fail(piece, f"Invalid control block: for {suffix}")
 
     def _statement(self, piece: Piece, suffix: str, at: int) -> ast.stmt:
         tree = self._python(piece, suffix, suffix, at, "exec")
@@ -214,8 +224,8 @@ class _Parser:
         return tree.body[0]
 
     def _python(self, piece: Piece, code: str, text: str, at: int, mode: str) -> ast.AST:
-        """Python's tree of `code`, whose offset 0 is the source's offset `at`; its places are moved
-        to those of the template."""
+        """Python's tree of `code`, in which `text` stands that begins at the source's offset `at`;
+        its places are moved to those of the template."""
         if len(text) > MAX_EXPRESSION_CHARACTERS:
             raise self._fail(
                 piece, f"the expression is longer than {MAX_EXPRESSION_CHARACTERS} characters"
@@ -225,15 +235,34 @@ class _Parser:
                 warnings.simplefilter("ignore")  # `is` with a literal and the like
                 tree = ast.parse(code, "<template>", mode)
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-            raise self._fail(piece, _explain(text, error)) from None
-        line = self._source.count("\n", 0, max(at, 0))
-        column = at - (self._source.rfind("\n", 0, max(at, 0)) + 1)
-        for node in ast.walk(tree):
-            if isinstance(node, (ast.expr, ast.stmt, ast.keyword)):
-                if node.lineno == 1:
-                    node.col_offset += column
-                node.lineno += line
+            offset = at + _offset_in(text, code.index(text), error)
+            raise self._places.mistake(_explain(text, error), offset) from None
+        self._move(tree, code, at, code.index(text))
         return tree
+
+    def _move(self, tree: ast.AST, code: str, at: int, shift: int) -> None:
+        """Python's lines and columns (in bytes) to those of the template."""
+        line, column = self._places.locate(at)
+        lines = None if code.isascii() else code.split("\n")
+        for node in ast.walk(tree):
+            if not isinstance(node, (ast.expr, ast.stmt, ast.keyword)):
+                continue
+            if lines is not None:
+                encoded = lines[node.lineno - 1].encode("utf-8", "replace")
+                node.col_offset = len(encoded[: node.col_offset].decode("utf-8", "ignore"))
+            if node.lineno == 1:
+                node.col_offset = max(0, node.col_offset + column - 1 - shift)
+            node.lineno += line - 1
+
+
+def _offset_in(text: str, shift: int, error: Exception) -> int:
+    """Where in `text` Python's parser stopped."""
+    if not isinstance(error, SyntaxError) or not error.lineno or not error.offset:
+        return 0
+    lines = text.split("\n")
+    before = sum(len(line) + 1 for line in lines[: error.lineno - 1])
+    column = error.offset - 1 - (shift if error.lineno == 1 else 0)
+    return min(before + max(column, 0), len(text))
 
 
 def _explain(text: str, error: Exception) -> str:
@@ -249,7 +278,12 @@ def _explain(text: str, error: Exception) -> str:
 
 def _squeeze(text: str, mode: str) -> str:
     if mode == "single":
-        return re.sub(r"\s*\n\s*", "\n", re.sub(r"[\t ]+", " ", text))
+        return _BLANKS.sub(_squeeze_blanks, text)
     if mode == "oneline":
-        return re.sub(r"\s+", " ", text)
+        return _BLANKS.sub(" ", text)
     return text
+
+
+def _squeeze_blanks(found: re.Match[str]) -> str:
+    blanks = found.group()
+    return "\n" if "\n" in blanks else _SPACES.sub(" ", blanks)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipewren.template.escaping import quote_item, quote_text
 from pipewren.template.failures import failure
-from pipewren.template.limits import MAX_WEIGHED_DEPTH
+from pipewren.template.limits import MAX_VALUE_SIZE, MAX_WEIGHED_DEPTH
 from pipewren.template.measures import check_bits, text_of
 from pipewren.template.run import Run, count_output
 from pipewren.template.values import (
@@ -45,11 +45,9 @@ def print_value(value: Any, source: str) -> str:
         return str(value)
     if kind is bool or kind is float:
         return str(value)
-    if kind is SqlArray:
-        return print_array(value)
-    if kind is list or kind is tuple or kind is range:
+    if kind is SqlArray or kind is list or kind is tuple or kind is range:
         pieces: list[str] = []
-        _print_list(list(value), "()" if kind is tuple else "[]", pieces, 0)
+        _print_list(value, "()" if kind is tuple else "[]", pieces, MAX_VALUE_SIZE, 0)
         return "".join(pieces)
     if value is None:
         shown = source if len(source) <= _SHOWN_SOURCE else source[:_SHOWN_SOURCE] + "..."
@@ -63,35 +61,32 @@ def print_value(value: Any, source: str) -> str:
     )
 
 
-def print_array(items: list[Any]) -> str:
-    """`[1,2]` or `['a','b']`: elements that `Array()` has checked."""
-    return f"[{','.join([_element(item) for item in items])}]"
-
-
-def _element(item: Any) -> str:
-    if type(item) is str:
-        return quote_text(item)
-    if isinstance(item, (int, float)):
-        return text_of(item)
-    return print_value(item, "element")
-
-
-def _print_list(items: list[Any], brackets: str, pieces: list[str], depth: int) -> None:
-    """A list that no function has checked, in the safe form."""
+def _print_list(items: Any, brackets: str, pieces: list[str], left: int, depth: int) -> int:
+    """`[1,2]` or `['a','b']`; returns the characters that are left. What `Array()` has checked
+    prints bare, everything else in the safe form."""
     if depth > MAX_WEIGHED_DEPTH:
         raise failure("lists are nested too deeply")
+    is_checked = type(items) is SqlArray
     pieces.append(brackets[0])
     for number, item in enumerate(items):
         if number:
             pieces.append(",")
-        if len(pieces) > 100_000:
-            raise failure("a list is too long to be printed")
-        if type(item) is str:
-            pieces.append(quote_item(item))
-        elif type(item) in (list, tuple, SqlArray):
-            _print_list(item, "()" if type(item) is tuple else "[]", pieces, depth + 1)
-        elif item is None:
-            pieces.append("NULL")
-        else:
-            pieces.append(print_value(item, "element"))
+        if type(item) in (list, tuple, SqlArray):
+            shape = "()" if type(item) is tuple else "[]"
+            left = _print_list(item, shape, pieces, left, depth + 1)
+            continue
+        text = _print_item(item, is_checked)
+        left -= len(text) + 1
+        if left < 0:
+            raise failure(f"a list's text is over the limit of {MAX_VALUE_SIZE} characters")
+        pieces.append(text)
     pieces.append(brackets[1])
+    return left - 2
+
+
+def _print_item(item: Any, is_checked: bool) -> str:
+    if type(item) is str:
+        return quote_text(item) if is_checked else quote_item(item)
+    if is_checked and isinstance(item, (int, float)):
+        return text_of(item)
+    return "NULL" if item is None else print_value(item, "element")

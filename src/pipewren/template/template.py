@@ -19,7 +19,7 @@ from pipewren.template.compiler import CODE_NAME, Render, assigned_names, blocks
 from pipewren.template.discovery import Parameter, find_parameters, required_names
 from pipewren.template.failures import MissingParameter, failure, missing_message
 from pipewren.template.functions import NAME_FUNCTIONS
-from pipewren.template.limits import TemplateLimits
+from pipewren.template.limits import MAX_WEIGHED_DEPTH, TemplateLimits
 from pipewren.template.nodes import For, If, Node, Output, Statement, While
 from pipewren.template.parameter_types import presplit
 from pipewren.template.parser import parse_template
@@ -64,6 +64,7 @@ class Template:
     _required: tuple[str, ...]
     _presplit: Mapping[str, str]
     _reads_job_timestamp: bool
+    _changes_lists: bool
 
     def render(
         self,
@@ -75,6 +76,8 @@ class Template:
     ) -> Rendered:
         """The SQL for these values. `secrets` are the names that the caller may use, `tables` what
         `table()` may name (None: anything). Raises TemplateError or CustomTemplateError."""
+        if self._changes_lists:
+            values = {name: _copy(value) for name, value in values.items()}
         if self._presplit:
             values = self._split_arrays(values)
         if self._reads_job_timestamp and values.get(_JOB_TIMESTAMP) is None:
@@ -138,6 +141,8 @@ class Template:
         sql = "".join(pieces)
         if len(sql) > self.limits.max_output_bytes:
             raise_too_long(run)
+        if not sql.isascii():
+            _check_encoding(run, sql)
         return Rendered(
             Sql(sql),
             run.max_threads,
@@ -163,12 +168,8 @@ def compile_template(source: str, *, limits: TemplateLimits = DEFAULT_LIMITS) ->
         if parameter.used_in is None:
             first.setdefault(parameter.name, parameter)
     arrays = {name: one.element_type for name, one in first.items() if one.element_type}
-    names = {
-        node.id
-        for expression in _expressions(nodes)
-        for node in ast.walk(expression)
-        if isinstance(node, ast.Name)
-    }
+    written = [node for expression in _expressions(nodes) for node in ast.walk(expression)]
+    names = {node.id for node in written if isinstance(node, ast.Name)}
     return Template(
         source=source,
         parameters=parameters,
@@ -179,7 +180,30 @@ def compile_template(source: str, *, limits: TemplateLimits = DEFAULT_LIMITS) ->
         _required=required_names(parameters),
         _presplit=arrays,
         _reads_job_timestamp=_JOB_TIMESTAMP in names,
+        _changes_lists=any(
+            isinstance(node, ast.Attribute) and node.attr == "append" for node in written
+        ),
     )
+
+
+def _copy(value: Any, depth: int = 0) -> Any:
+    """A list or an object of a request's body that the template may add to."""
+    if depth > MAX_WEIGHED_DEPTH:
+        raise failure("lists are nested too deeply")
+    if type(value) is list:
+        return [_copy(item, depth + 1) for item in value]
+    if type(value) is dict:
+        return {key: _copy(item, depth + 1) for key, item in value.items()}
+    return value
+
+
+def _check_encoding(run: Run, sql: str) -> None:
+    try:
+        size_bytes = len(sql.encode())
+    except UnicodeEncodeError:
+        raise failure("a value holds half of a surrogate pair, which is no character") from None
+    if size_bytes > run.limits.max_output_bytes:
+        raise_too_long(run)
 
 
 def _expressions(nodes: list[Node]) -> list[ast.AST]:

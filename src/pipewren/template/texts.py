@@ -11,9 +11,9 @@ from typing import Any
 from pipewren.template.escaping import quote_text
 from pipewren.template.failures import failure, shorten
 from pipewren.template.limits import MAX_NUMBER_CHARACTERS
-from pipewren.template.measures import check_size, text_of
+from pipewren.template.measures import check_size, measure_text, text_of
 from pipewren.template.operators import add
-from pipewren.template.printing import print_value
+from pipewren.template.printing import show
 from pipewren.template.run import Run, charge
 from pipewren.template.values import PLACEHOLDER, Fragment, Placeholder
 
@@ -72,7 +72,8 @@ def unescape_sql(run: Run, value: Any = None, what: Any = "") -> Any:
     literal has no effect."""
     if type(value) is Placeholder or value is None:
         return value
-    literal = quote_text(text_of(value))
+    literal = quote_text(measure_text(run, value))
+    charge(run, 8 * len(literal))
     if type(what) is str and what and not set("'\"\\") & set(what):
         # Pairs of backslashes are stepped over, so that only an escape of `what` is undone.
         literal = re.sub(
@@ -85,13 +86,12 @@ def unescape_sql(run: Run, value: Any = None, what: Any = "") -> Any:
 
 def join_conditions(run: Run, values: tuple[Any, ...], names: tuple[tuple[str, str], ...]) -> Any:
     """`sql_and`: (column, operator) and value, those that are None left out."""
-    return Fragment(
-        " and ".join(
-            f"{column} {operator} {print_value(value, column)}"
-            for (column, operator), value in zip(names, values, strict=True)
-            if value is not None
-        )
-    )
+    conditions = [
+        f"{column} {operator} {show(run, value, column)}"
+        for (column, operator), value in zip(names, values, strict=True)
+        if value is not None
+    ]
+    return Fragment(" and ".join(conditions))
 
 
 def _items(run: Run, value: Any) -> list[Any]:
@@ -191,7 +191,7 @@ OUTPUT_BUILTINS: Mapping[str, Any] = {
 }
 CONTROL_BUILTINS: Mapping[str, Any] = {
     "range": _to_range,
-    "str": lambda run, value="": text_of(value),
+    "str": lambda run, value="": measure_text(run, value),
     "bool": lambda run, value=False: bool(value),
     "sum": _sum,
     "sorted": _sort,
