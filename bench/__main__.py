@@ -5,6 +5,7 @@ shared and noisy; printed are medians of the rounds. The three have a copy each 
 See `bench/README.md` for what the columns mean.
 
     python -m bench [--seconds 3] [--rounds 3] [--connections 1,4,16] [--cancels 10000]
+                    [--only NAME]
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Round:
 @click.option("--rounds", default=3, help="Rounds of each measurement.")
 @click.option("--connections", default="1,4,16", help="Numbers of connections.")
 @click.option("--cancels", default=10_000, help="Queries to cancel in the race; 0 leaves it out.")
-def main(seconds: float, rounds: int, connections: str, cancels: int) -> None:
+@click.option("--only", help="One question instead of all: the begin of its name.")
+def main(seconds: float, rounds: int, connections: str, cancels: int, only: str | None) -> None:
     if shutil.which("wrk") is None:
         raise click.ClickException("wrk is missing: on Debian, apt-get install wrk")
     counts = [int(count) for count in connections.split(",")]
@@ -68,6 +70,8 @@ def main(seconds: float, rounds: int, connections: str, cancels: int) -> None:
         run = Run(server, engine, fastapi_url, fastapi_pid, seconds, Path(folder))
         click.echo(HEAD)
         for question in QUESTIONS:
+            if only is not None and not question.name.startswith(only):
+                continue
             for count in counts:
                 click.echo(run.row(question, count, rounds))
     if cancels:

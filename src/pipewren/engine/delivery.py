@@ -9,6 +9,8 @@ from typing import Any
 
 from pipewren.engine.job import Job
 
+_MAX_DEFERRED = 3
+
 
 class Delivery:
     """`call` may be used by any thread; the calls run on the loop, in the order of each thread.
@@ -32,6 +34,18 @@ class Delivery:
                 self._loop.call_soon_threadsafe(self._run)
             except RuntimeError:  # the loop is closed: nobody waits for an outcome any more
                 self._calls.clear()
+
+    def defer(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Like `call`, but the next call wakes the loop for this one too. For outcomes behind which
+        many more wait: waking it for each costs a tenth of a quick query."""
+        if len(self._calls) < _MAX_DEFERRED:
+            self._calls.append((function, arguments))
+        else:
+            self.call(function, *arguments)
+
+    def flush(self) -> None:
+        """On the loop: run what was deferred and nobody has called for since."""
+        self._run()
 
     def _run(self) -> None:
         # First the flag: a call that is added from here on wakes the loop again.

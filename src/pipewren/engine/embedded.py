@@ -271,6 +271,7 @@ class EmbeddedEngine:
         pools = (*self._lanes.values(), self._writer, self._admin)
         while True:
             await asyncio.sleep(_WATCH_PAUSE_S)
+            self._delivery.flush()
             now = monotonic()
             for pool in pools:
                 pool.watch(now)

@@ -18,6 +18,10 @@ from pipewren.engine.profile import Profile
 JobQueue = SimpleQueue[Job | None]
 Connect = Callable[[Profile, str], Connection]
 
+# With more jobs than this waiting, outcomes of quick ones are handed over in batches.
+_BACKLOG = 4
+_QUICK_S = 0.003
+
 
 class Worker(threading.Thread):
     """Takes jobs from a queue that it shares with the other workers of its lane.
@@ -80,7 +84,10 @@ class Worker(threading.Thread):
             error = failure
         kill_returned = job.end()
         self.current = None
-        self._delivery.call(settle, job, outcome, error)
+        if self._queue.qsize() > _BACKLOG and monotonic() - job.started_at < _QUICK_S:
+            self._delivery.defer(settle, job, outcome, error)
+        else:
+            self._delivery.call(settle, job, outcome, error)
         if kill_returned is not None:
             kill_returned.wait()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from pipewren.errors import (
 Header = tuple[bytes, bytes]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+# A message of our own: `status`, `headers` and the whole `body` (see protocol.py).
+ANSWER = "pipewren.answer"
 JSON_TYPE = b"application/json; charset=UTF-8"
 # Browsers call endpoints with a JWT; errors must be readable to them too (client-compat.md 1.12).
 CORS: tuple[Header, ...] = (
@@ -75,12 +77,16 @@ def error_answer(error: BaseException, request_id: str) -> Answer:
 
 
 async def send_answer(
-    send: Send, answer: Answer, extra: tuple[Header, ...], *, is_head: bool = False
+    scope: Mapping[str, Any], send: Send, answer: Answer, extra: tuple[Header, ...]
 ) -> None:
-    """Head and body; uvicorn writes them to the socket as one when both are there at once. A HEAD
-    request gets the length and no body."""
+    """Send it in one message where the server takes that, else as ASGI's two. A HEAD request gets
+    the length and no body."""
     headers = [*answer.headers, *extra]
     if answer.status != 204:
-        headers.append((b"content-length", str(len(answer.body)).encode()))
+        headers.append((b"content-length", b"%d" % len(answer.body)))
+    body = b"" if scope["method"] == "HEAD" else answer.body
+    if ANSWER in scope.get("extensions", ()):
+        await send({"type": ANSWER, "status": answer.status, "headers": headers, "body": body})
+        return
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if is_head else answer.body})
+    await send({"type": "http.response.body", "body": body})

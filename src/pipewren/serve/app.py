@@ -4,8 +4,9 @@ request its id and every error its JSON shape."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from pipewren.errors import (
@@ -40,6 +41,7 @@ class App:
     def __init__(self, lifespan: Callable[[App, Receive, Send], Awaitable[None]]) -> None:
         self.server: Server | None = None
         self._lifespan = lifespan
+        self._request_ids = make_request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -50,7 +52,7 @@ class App:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = os.urandom(12).hex()
+        request_id = next(self._request_ids)
         try:
             answer = await self._route(scope, receive)
         except Exception as error:  # noqa: BLE001 - the one place that turns errors into answers
@@ -60,7 +62,7 @@ class App:
             stopped = Unavailable("The server is stopping: try again in a moment")
             answer = error_answer(stopped, request_id)
         extra = ((b"x-request-id", request_id.encode()), *CORS)
-        await send_answer(send, answer, extra, is_head=scope["method"] == "HEAD")
+        await send_answer(scope, send, answer, extra)
 
     async def _route(self, scope: Scope, receive: Receive) -> Answer:
         path: str = scope["path"]
@@ -80,6 +82,12 @@ class App:
                 body = await _read_body(scope, receive, server.settings.max_body_bytes)
                 return await call_endpoint(read_call(scope, name, extension, body), server)
         raise NotFound(f"There is no route {path}")
+
+
+def make_request_ids() -> Iterator[str]:
+    """24 hex digits each: 12 of this process, 12 that count. No system call for each request."""
+    process = os.urandom(6).hex()
+    return (f"{process}{number:012x}" for number in itertools.count(1))
 
 
 def health(server: Server | None) -> Answer:

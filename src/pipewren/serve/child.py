@@ -27,6 +27,7 @@ import uvicorn
 from pipewren.errors import PipewrenError, StartError
 from pipewren.serve.child_process import CHILD_MODULE, EXIT_START_ERROR
 from pipewren.serve.lifespan import Asgi, Lifespan
+from pipewren.serve.protocol import BoundedProtocol
 
 KEEP_ALIVE_S = 75
 EXIT_CRASHED = 1
@@ -157,7 +158,7 @@ def _serve(app: Asgi, order: Mapping[str, Any], status: int) -> int:
         app,
         interface="asgi3",
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",  # ours takes its place
         log_config=None,
