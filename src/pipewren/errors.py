@@ -152,17 +152,23 @@ class StatementError(PipewrenError):
 
 
 class BadRequest(PipewrenError):
+    """The request itself cannot be read, or asks for what there is not."""
+
     status = 400
     code = "bad_request"
 
 
 class Forbidden(PipewrenError):
+    """No token, a wrong one, or one without the scope."""
+
     status = 403
     code = "forbidden"
     documentation = f"{DOCS}/api-reference/overview#authentication"
 
 
 class NotFound(PipewrenError):
+    """An unknown route, or a pipe that does not exist or is not published."""
+
     status = 404
     code = "not_found"
 
@@ -179,11 +185,15 @@ class MethodNotAllowed(PipewrenError):
 
 
 class TimedOut(PipewrenError):
+    """A query ran over its time limit."""
+
     status = 408
     code = "timed_out"
 
 
 class PayloadTooLarge(PipewrenError):
+    """A body over `max_body_bytes`."""
+
     status = 413
     code = "payload_too_large"
 
@@ -221,6 +231,8 @@ class EngineError(PipewrenError):
 
 
 class Unavailable(PipewrenError):
+    """The server is starting or stopping, or the disk reserve is reached."""
+
     status = 503
     code = "unavailable"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -64,6 +64,27 @@ def token(project_dir: Path, name: str | None, data_dir: Path | None) -> None:
     from pipewren.cli.token import print_tokens
 
     print_tokens({"project_dir": project_dir, "data_dir": data_dir}, name)
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--params", default="{}", help="The parameters, as a JSON object; - reads them.")
+@click.option("--node", help="The node to render; the published one otherwise.")
+@click.option("--secrets", default="{}", help="Secrets that the template may use, as JSON.")
+@click.option("--jsonl", is_flag=True, help="FILE has one template and its params a line.")
+def render(file: IO[bytes], params: str, node: str | None, secrets: str, jsonl: bool) -> None:
+    """Print the SQL of a template in FILE, a .pipe file, or - for standard input.
+
+    With --jsonl each line is {"template": "...", "params": {...}}, and so is each answer:
+    {"sql": "..."} or {"error": "..."}. Neither a server nor the engine is needed.
+    """
+    from pipewren.cli.render import render_file, render_lines
+
+    if jsonl:
+        render_lines(file, secrets)
+    else:
+        given = sys.stdin.read() if params == "-" else params
+        render_file(file, getattr(file, "name", "pipe"), given, node, secrets)
 
 
 if __name__ == "__main__":
