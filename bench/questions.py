@@ -8,10 +8,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipewren.project.loader import load_project
 from pipewren.sql.compile import compile_endpoint
 from pipewren.sql.graph import compile_pipes
-
-from pipewren.project.loader import load_project
 from pipewren.storage.deployments import list_deployments
 from pipewren.storage.store import open_store
 from pipewren.storage.workspaces import ensure_workspace

@@ -80,14 +80,19 @@ async def deploy_folder(
     with target.store.begin() as connection:
         stored.set_live(connection, prepared)
         merge_datafile_tokens(connection, target.workspace.id, declared_tokens(project))
+    endpoints = {endpoint.id for endpoint in deployment.endpoints.values()}
     target.progress(
-        f"deployment {prepared.number} is live: {len(project.datasources)} data sources, "
-        f"{len({endpoint.id for endpoint in deployment.endpoints.values()})} endpoints"
+        f"deployment {prepared.number} is live: {_counted(len(project.datasources), 'data source')}"
+        f", {_counted(len(endpoints), 'endpoint')}"
     )
     for _, empty in plan.changed:
         await _drop_table(target, empty)
     await drop_leftovers(target)
     return deployment
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 async def drop_leftovers(target: FolderDeploy) -> None:
