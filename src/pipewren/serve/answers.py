@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from pipewren.errors import (
     CustomTemplateError,
@@ -40,8 +41,7 @@ PREFLIGHT: tuple[Header, ...] = (
 _log = logging.getLogger("pipewren.serve")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A whole answer. Headers are lower-case, as ASGI wants them."""
 
     status: int

@@ -7,7 +7,6 @@ Parameters come from the query string and, with POST, from a form or JSON body, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -30,8 +29,7 @@ OUTPUT_SWITCHES = frozenset(
 MAX_PARAMETERS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointCall:
+class EndpointCall(msgspec.Struct, frozen=True):
     """`values` are the template's parameters; `switches` are output settings that were asked for,
     as (name, "1") pairs in name order."""
 

@@ -32,6 +32,27 @@ _EXTENSIONS: dict[str, Any] = {ANSWER: {}}
 class AnswerCycle(RequestResponseCycle):
     """One request and its answer; takes the message `ANSWER` beside those of ASGI."""
 
+    def __init__(self, protocol: BoundedProtocol, scope: Any, *, keep_alive: bool) -> None:
+        # uvicorn's own constructor sets the same, by eleven named arguments.
+        self.scope = scope
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.logger = protocol.logger
+        self.access_logger = protocol.access_logger
+        self.access_log = False
+        self.default_headers = protocol.server_state.default_headers
+        self.message_event = asyncio.Event()
+        self.on_response = protocol.on_response_complete
+        self.disconnected = False
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = protocol.expect_100_continue
+        self.body = bytearray()
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.chunked_encoding = None
+        self.expected_content_length = 0
+
     async def send(self, message: Any) -> None:
         if message["type"] != ANSWER:
             await super().send(message)
@@ -66,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._is_in_head = True
-        self._head_bytes = 0
+        self._head_bytes = 0  # of what came since the last head was complete
         self._refusal: tuple[int, str] | None = None
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -81,6 +102,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        if self._is_in_head:
+            self._head_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -88,63 +111,70 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             status, text = self._refusal or (400, "The request is not valid HTTP/1.1")
             self._refuse(status, text)
-        if self._is_in_head or self._head_timer is not None:
+        if self._is_in_head:
+            if self._head_bytes > MAX_HEADERS_BYTES:
+                self._refuse(*self._find_excess())
+            self._watch_head()
+        elif self._head_timer is not None:
             self._watch_head()
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._is_in_head = True
-        self._head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        if len(self.url) > MAX_URL_BYTES:
-            self._refusal = (
-                414,
-                f"The URL is longer than {MAX_URL_BYTES:,} bytes: send the parameters in the body "
-                "of a POST request",
-            )
-            raise ValueError("refused")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > MAX_HEADERS_BYTES:
-            self._refusal = (431, f"The headers are larger than {MAX_HEADERS_BYTES:,} bytes")
-            raise ValueError("refused")
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        if not self._is_in_head:
+            self._is_in_head = True
+            self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
-        parser, scope = self.parser, self.scope
+        if len(self.url) > MAX_URL_BYTES or self._head_bytes > MAX_HEADERS_BYTES:
+            self._check_head()
+        self._head_bytes = 0
+        parser = self.parser
         version = parser.get_http_version()
-        if version != "1.1":
-            scope["http_version"] = version
-        scope["method"] = parser.get_method().decode("ascii")
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
-        scope["raw_path"] = url.path
-        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
-        scope["query_string"] = url.query or b""
-        scope["extensions"] = _EXTENSIONS
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": urllib.parse.unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            "extensions": _EXTENSIONS,
+        }
+        self.scope = scope
         before = self.cycle
-        self.cycle = AnswerCycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        cycle = self.cycle = AnswerCycle(self, scope, keep_alive=keep_alive)
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._start_asgi_task(cycle, self.app)
         else:  # a pipelined request waits for the one before it
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _check_head(self) -> None:
+        """Raise, for the parser to stop, where a whole head is too large; what was counted may
+        hold a body or a second request."""
+        size = sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if len(self.url) > MAX_URL_BYTES or size > MAX_HEADERS_BYTES:
+            self._refusal = self._find_excess()
+            raise ValueError("refused")
+
+    def _find_excess(self) -> tuple[int, str]:
+        if len(self.url) > MAX_URL_BYTES:
+            return 414, (
+                f"The URL is longer than {MAX_URL_BYTES:,} bytes: send the parameters in the body "
+                "of a POST request"
+            )
+        return 431, f"The headers are larger than {MAX_HEADERS_BYTES:,} bytes"
 
     def _watch_head(self) -> None:
         """Have a timer while a head is under way, and only then."""

@@ -8,7 +8,8 @@ Everything before the engine is synchronous, pure and fast: no I/O, no globals.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pipewren.access.authorize import authorize_endpoint
 from pipewren.access.caller import authenticate
