@@ -9,7 +9,7 @@ from typing import Any
 
 from pipewren.engine.job import Job
 
-_MAX_DEFERRED = 3
+_MAX_DEFERRED = 5
 
 
 class Delivery:

@@ -19,7 +19,7 @@ JobQueue = SimpleQueue[Job | None]
 Connect = Callable[[Profile, str], Connection]
 
 # With more jobs than this waiting, outcomes of quick ones are handed over in batches.
-_BACKLOG = 4
+_BACKLOG = 2
 _QUICK_S = 0.003
 
 
