@@ -52,6 +52,13 @@ SQL >
     SELECT {{Int32(n, description='How many')}} AS n
 TYPE endpoint
 """,
+    "endpoints/objects.pipe": """
+NODE endpoint
+SQL >
+    %
+    SELECT {{JSON(rows)[0]['k']}} AS first
+TYPE endpoint
+""",
     "pipes/unpublished.pipe": "NODE n\nSQL >\n    SELECT 1\n",
 }
 

@@ -155,6 +155,23 @@ async def test_post_takes_a_form_or_a_json_body(api: Api) -> None:
     assert "page != 'none'" in sql
 
 
+async def test_a_list_of_a_json_body_is_a_value_of_its_own(api: Api) -> None:
+    body = {"rows": [{"k": "v"}, {"k": "w"}]}
+    await api.call("/v0/pipes/objects.json", "POST", token=ADMIN, json=body)
+    assert "SELECT 'v' AS first" in api.engine.statements[-1].sql
+
+
+async def test_a_statement_over_the_limit_is_400_and_never_reaches_the_engine(
+    make_api: MakeApi,
+) -> None:
+    api = await make_api(max_query_bytes=1000)
+    assert (await api.call("/v0/pipes/top.json", params={"without": "x" * 700})).status_code == 200
+    answer = await api.call("/v0/pipes/top.json", params={"without": "x" * 1000})
+    assert answer.status_code == 400
+    assert "max_query_bytes" in answer.json()["error"]
+    assert len(api.engine.statements) == 1
+
+
 async def test_a_token_in_a_form_body_counts(api: Api) -> None:
     answer = await api.call("/v0/pipes/top.json", "POST", token=None, data={"token": READER})
     assert answer.status_code == 200

@@ -7,6 +7,7 @@ connection is refused; what it has to say goes to standard error, a line each.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -44,6 +45,9 @@ def create_app(payload: Mapping[str, Any]) -> App:
             deployment = next(iter(server.deployments.values()))
             detail["example"] = example_curl(deployment, server, payload["base_url"])
         await send({"type": "lifespan.startup.complete", "detail": detail})
+        # What is there now stays: full collections need not walk it while requests wait.
+        gc.collect()
+        gc.freeze()
         watcher = asyncio.create_task(_watch(server, send))
         await receive()
         watcher.cancel()

@@ -17,11 +17,12 @@ from pipewren.deploy.deployment import Deployment, Endpoint
 from pipewren.engine.contract import Lane, Limits, Result, Statement
 from pipewren.errors import BadRequest, EngineError
 from pipewren.serve.answers import Answer
-from pipewren.serve.call import EndpointCall, Value
+from pipewren.serve.call import EndpointCall, Repeated, Value
 from pipewren.serve.formats import Format, find_format
 from pipewren.serve.pace import Pace
 from pipewren.serve.server import Server
 from pipewren.sql.compile import CompiledStatement, compile_endpoint
+from pipewren.sqltext import Sql
 
 TOO_LARGE = 396  # TOO_MANY_ROWS_OR_BYTES: the engine's word for max_result_rows and _bytes
 
@@ -35,6 +36,7 @@ async def call_endpoint(call: EndpointCall, server: Server) -> Answer:
     format = find_format(call.extension)
     values = read_values(endpoint, call.values)
     compiled = compile_endpoint(endpoint.pipe, values, tables=deployment.names)
+    check_size(compiled.sql, server.settings.max_query_bytes)
     pace = server.paces.of(endpoint.id)
     statement = make_statement(compiled, deployment, format, call, server.limits[pace.lane], pace)
     with server.admission:
@@ -44,14 +46,23 @@ async def call_endpoint(call: EndpointCall, server: Server) -> Answer:
 
 def read_values(endpoint: Endpoint, given: Mapping[str, Value]) -> Mapping[str, Value]:
     """A repeated name is a list for `Array` parameters; for the others its last value counts
-    (endpoints.md section 1)."""
-    if not any(type(value) is list for value in given.values()):
+    (endpoints.md section 1). Lists of a JSON body stay what they are."""
+    if not any(type(value) is Repeated for value in given.values()):
         return given
     arrays = endpoint.array_parameters
     return {
-        name: value[-1] if type(value) is list and value and name not in arrays else value
+        name: (list(value) if name in arrays else value[-1]) if type(value) is Repeated else value
         for name, value in given.items()
     }
+
+
+def check_size(sql: Sql, max_bytes: int) -> None:
+    """Raises BadRequest for a statement that the engine would refuse to read."""
+    if 4 * len(sql) > max_bytes and len(sql.encode()) > max_bytes:
+        raise BadRequest(
+            f"The statement is larger than {max_bytes:,} bytes (max_query_bytes): send fewer or "
+            "shorter values"
+        )
 
 
 def make_statement(
@@ -62,7 +73,7 @@ def make_statement(
     limits: Limits,
     pace: Pace,
 ) -> Statement:
-    """Raises BadRequest when the compiled statement is larger than the engine takes."""
+    """The compiled statement as the engine takes it: in the endpoint's lane, under its limits."""
     if compiled.max_threads is not None:
         limits = replace(limits, max_threads=min(compiled.max_threads, limits.max_threads))
     settings = compiled.settings
