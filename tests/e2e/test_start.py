@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pipewren.testing.serving import RunningServer, pipewren, serving
@@ -245,6 +246,33 @@ def test_nested_json_rows_are_loaded_by_their_paths(project: Path, tmp_path: Pat
     )
     with serving(project, tmp_path / "data") as server:
         assert total(server) == {"rows": 2, "ids": 2, "total": 15}
+
+
+def test_parquet_rows_are_loaded_once_too(project: Path, tmp_path: Path) -> None:
+    (project / "fixtures" / "events.csv").unlink()
+    target = project / "fixtures" / "events.parquet"
+    query = "SELECT n::UINTEGER AS id, 'name ' || n AS name FROM range(1, 11) t(n)"
+    duckdb.sql(f"COPY ({query}) TO '{target}' (FORMAT parquet)")
+    for _ in range(2):
+        with serving(project, tmp_path / "data") as server:
+            assert total(server) == {"rows": 10, "ids": 10, "total": 55}
+
+
+def test_an_admin_token_given_by_setting_is_used_and_never_printed(
+    project: Path, tmp_path: Path
+) -> None:
+    value = "an admin token of my own"
+    environ = {"PIPEWREN_ADMIN_TOKEN": value}
+    with serving(project, tmp_path / "data", environ=environ) as server:
+        assert server.token == value
+        assert total(server)["rows"] == 3
+        assert server.stop() == 0
+        assert server.process.stdout is not None
+        printed = "\n".join(server.output) + server.process.stdout.read()
+        assert value not in printed
+        assert "admin token" not in printed
+    stored = (tmp_path / "data" / "store.sqlite").read_bytes()
+    assert value.encode() not in stored
 
 
 def test_a_second_server_on_the_same_directory_is_told_so(project: Path, tmp_path: Path) -> None:

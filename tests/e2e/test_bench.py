@@ -1,0 +1,34 @@
+"""The benchmark runs, on one short measurement, and prints a line of figures."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.needs("wrk")
+def test_the_benchmark_measures_all_three_and_races_cancels() -> None:
+    options = ["--seconds", "1", "--rounds", "1", "--connections", "2", "--cancels", "20"]
+    run = subprocess.run(
+        [sys.executable, "-m", "bench", *options],
+        cwd=ROOT,
+        env=os.environ | {"PIPEWREN_DISK_RESERVE_BYTES": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    for question in ("trivial", "point look-up", "group-by"):
+        line = next(line for line in run.stdout.splitlines() if line.startswith(question))
+        figures = [float(figure) for figure in re.findall(r"\d+(?:\.\d+)?", line)]
+        assert len(figures) == 11
+        assert all(figure > 0 for figure in figures[:4])
+    assert re.search(r"[12]\d cancelled by \d+ KILLs, .* 0 hit", run.stdout)
