@@ -52,6 +52,7 @@ class AnswerCycle(RequestResponseCycle):
         self.response_complete = False
         self.chunked_encoding = None
         self.expected_content_length = 0
+        self.task: asyncio.Task[None] | None = None
 
     async def send(self, message: Any) -> None:
         if message["type"] != ANSWER:
@@ -82,7 +83,8 @@ class AnswerCycle(RequestResponseCycle):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection. What is too large or too slow is answered with an error and closed."""
+    """A connection. What is too large or too slow is answered with an error and closed; a request
+    whose client has hung up is cancelled."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -98,7 +100,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_in_head = False
         self._watch_head()
+        cycle = self.cycle
         super().connection_lost(exc)
+        # Nobody waits for the answer any more: its query is stopped in the engine.
+        if isinstance(cycle, AnswerCycle) and not cycle.response_complete and cycle.task:
+            cycle.task.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -159,6 +165,11 @@ class BoundedProtocol(HttpToolsProtocol):
         else:  # a pipelined request waits for the one before it
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        task = cycle.task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _check_head(self) -> None:
         """Raise, for the parser to stop, where a whole head is too large; what was counted may

@@ -20,8 +20,18 @@ Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 BODY = b"x" * 200_000
 
 
+waiting, cancelled = asyncio.Event(), asyncio.Event()
+
+
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Tells the request; `/large` answers a large body, `/asgi` by ASGI's own messages."""
+    """Tells the request; `/large` answers a large body, `/asgi` by ASGI's own messages, `/never`
+    waits until it is cancelled."""
+    if scope["path"] == "/never":
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
     body = b""
     while (message := await receive())["type"] == "http.request":
         body += message["body"]
@@ -150,6 +160,16 @@ async def test_a_head_that_does_not_come_is_given_up(
         assert status == 408
         assert "did not arrive" in json.loads(body)["error"]
         assert await reader.read() == b""
+
+
+async def test_a_request_whose_client_hangs_up_is_cancelled(connect: Connect) -> None:
+    waiting.clear()
+    cancelled.clear()
+    _, writer = await connect()
+    writer.write(b"GET /never HTTP/1.1\r\nHost: h\r\n\r\n")
+    await waiting.wait()
+    writer.transport.abort()
+    await asyncio.wait_for(cancelled.wait(), 10)
 
 
 async def test_a_client_that_hangs_up_breaks_nothing(connect: Connect) -> None:
