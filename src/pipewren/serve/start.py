@@ -50,6 +50,9 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
     pipes = compile_pipes(project, limits=limits, earlier=mistakes)
     for warning in project.warnings:
         progress(f"warning: {warning.position.file}:{warning.position.line}: {warning.message}")
+    for pipe in pipes.values():
+        for conflict in pipe.conflicts:
+            progress(f"warning: {pipe.pipe.position.file}: {conflict}")
     options = _engine_options(settings)
     _make_data_dir(options.data_dir)
     engine = await _open_engine(options)

@@ -164,9 +164,29 @@ def _add_facts(pipe: CompiledPipe) -> CompiledPipe:
     return replace(
         pipe,
         parameters=tuple(parameters.values()),
+        conflicts=_describe_conflicts(found),
         array_parameters=frozenset().union(*(one.array_parameters for one in templates)),
         requires_parameters=requires_parameters,
     )
+
+
+def _describe_conflicts(found: list[Parameter]) -> tuple[str, ...]:
+    """Parameters that are declared with two types or with two defaults: a caller's value, or none,
+    means one thing in one place and another in the next."""
+    first: dict[str, Parameter] = {}
+    conflicts: dict[str, str] = {}
+    for one in found:
+        if one.used_in is not None:
+            continue
+        known = first.setdefault(one.name, one)
+        has_two_defaults = None not in (one.default, known.default) and one.default != known.default
+        if one.type != known.type or has_two_defaults:
+            ways = " and as ".join(
+                f"{way.type}({way.name}{'' if way.default is None else f', {way.default!r}'})"
+                for way in (known, one)
+            )
+            conflicts.setdefault(one.name, f"the parameter {one.name} is declared as {ways}")
+    return tuple(conflicts.values())
 
 
 def _may_reach(pipe: CompiledPipe) -> list[_Place]:

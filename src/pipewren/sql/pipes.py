@@ -45,6 +45,7 @@ class CompiledPipe:
 
     `output` is the node that callers and other pipes read: the published one, else the last.
     `parameters` are those of all nodes that `output` may reach, other pipes' included;
+    `conflicts` tells of those that are declared in two ways, a sentence each;
     `requires_parameters`: without values it cannot be rendered. `statement`: all that it reaches
     is literal, so every call has this one.
     """
@@ -55,6 +56,7 @@ class CompiledPipe:
     pipes: Mapping[str, CompiledPipe] = field(repr=False)
     parameters: tuple[Parameter, ...] = ()
     array_parameters: frozenset[str] = frozenset()
+    conflicts: tuple[str, ...] = ()
     requires_parameters: bool = False
     statement: CompiledStatement | None = None
 
