@@ -61,6 +61,7 @@ docs: $(VENV)/installed-check
 
 bench: $(VENV)/installed-bench data
 	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench.templates
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
