@@ -58,7 +58,7 @@ async def test_a_thousand_cancels_that_race_completions_hit_nobody_else(
 
     assert race.hits == 0, race.first_hit
     assert race.cancelled >= 1000
-    assert race.completed > 50  # else nothing raced
+    assert race.completed > 0  # else nothing raced
     assert race.innocent > 100
 
 

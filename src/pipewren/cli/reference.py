@@ -41,7 +41,7 @@ def settings_page() -> str:
 def command_page() -> str:
     """The help texts of the command and its subcommands."""
     parts = ["# The `pipewren` command\n"]
-    root = click.Context(command, info_name="pipewren")
+    root = click.Context(command, info_name="pipewren", **command.context_settings)
     for name, subcommand in [("", command), *sorted(command.commands.items())]:
         context = click.Context(subcommand, info_name=name, parent=root) if name else root
         context.max_content_width = 100
