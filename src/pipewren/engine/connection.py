@@ -79,17 +79,18 @@ class Connection:
 
     def run(self, statement: Statement) -> Result:
         """The whole result of one SELECT."""
-
-        def query(raw: RawConnection) -> Result:
+        try:
+            raw = self._raw
+            if raw is None or statement.database != self._database:
+                raw = self._prepare(statement.database)
             if statement.parameters:
-                parameters = _escape(statement)
-                answer = raw.query(statement.sql, statement.format, params=parameters)
+                answer = raw.query(statement.sql, statement.format, params=_escape(statement))
             else:
                 answer = raw.query(statement.sql, statement.format)
             # `bytes` copies; the memory view would dangle once `answer` is gone.
             return Result(answer.bytes(), _count(answer))
-
-        return self._do(query, statement.sql, statement.database)
+        except Exception as error:  # noqa: BLE001 - whatever failed, the connection is dirty
+            self._fail(error, statement.sql)
 
     def stream(self, statement: Statement) -> Generator[Result, None, None]:
         """The engine's chunks with what each one scanned; closing the generator early ends the

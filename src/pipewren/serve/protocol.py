@@ -92,6 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0  # of what came since the last head was complete
         self._refusal: tuple[int, str] | None = None
         self._head_timer: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None  # the loop's time; None while a request is under way
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -100,6 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_in_head = False
         self._watch_head()
+        self._unset_keepalive_if_required()
         cycle = self.cycle
         super().connection_lost(exc)
         # Nobody waits for the answer any more: its query is stopped in the engine.
@@ -107,7 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         if self._is_in_head:
             self._head_bytes += len(data)
         try:
@@ -165,6 +167,33 @@ class BoundedProtocol(HttpToolsProtocol):
         else:  # a pipelined request waits for the one before it
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but with one timer for the connection instead of one for each request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._wait_for_idleness(self.timeout_keep_alive)
+
+    def _wait_for_idleness(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self._close_when_idle)
+
+    def _close_when_idle(self) -> None:
+        now = self.loop.time()
+        idle_s = 0.0 if self._idle_since is None else now - self._idle_since
+        if idle_s < self.timeout_keep_alive:
+            self._wait_for_idleness(self.timeout_keep_alive - idle_s)
+            return
+        self.timeout_keep_alive_task = None
+        if not self.transport.is_closing():
+            self.transport.close()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         task = cycle.task = self.loop.create_task(cycle.run_asgi(app))

@@ -47,7 +47,9 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def connect() -> AsyncIterator[Connect]:
-    config = uvicorn.Config(app, interface="asgi3", http=BoundedProtocol, lifespan="off")
+    config = uvicorn.Config(
+        app, interface="asgi3", http=BoundedProtocol, lifespan="off", timeout_keep_alive=1
+    )
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
@@ -101,6 +103,14 @@ async def test_a_connection_is_kept_and_pipelined_requests_are_answered_in_order
     writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n for n in range(5)))
     paths = [json.loads((await read_answer(reader))[2])["path"] for _ in range(5)]
     assert paths == [f"/{n}" for n in range(5)]
+
+
+async def test_a_connection_that_stays_idle_is_closed(connect: Connect) -> None:
+    reader, writer = await connect()
+    for _ in range(3):
+        writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await read_answer(reader))[0] == 200
+    assert await asyncio.wait_for(reader.read(), 30) == b""
 
 
 async def test_a_head_in_small_pieces_is_one_request(connect: Connect) -> None:
