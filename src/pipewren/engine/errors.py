@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from pipewren.errors import EngineError, PipewrenError, TimedOut
 
-QUERY_WAS_CANCELLED = 394
-RESULT_TOO_LARGE = 396
+RESULT_TOO_LARGE = 396  # TOO_MANY_ROWS_OR_BYTES: max_result_rows and max_result_bytes
 UNKNOWN = (1002, "UNKNOWN_EXCEPTION")
 
 # limits.md section 1: 400 is what the caller can fix, 500 the engine's faults, 408 time. ClickHouse

@@ -55,7 +55,6 @@ ENGINES: Mapping[str, EngineRule] = {rule.name: rule for rule in SUPPORTED_ENGIN
 
 MERGE_TREE = ENGINES["MergeTree"]
 PARAMETERS = ("ver", "is_deleted", "sign", "version", "columns")
-KEYS = ("sorting_key", "partition_key", "primary_key", "sampling_key", "ttl", "settings")
 
 # These settings choose where a table's files lie: with them an author's file could place a table
 # anywhere on the server's disks.

@@ -15,6 +15,7 @@ from pipewren.access.authorize import authorize_endpoint
 from pipewren.access.caller import authenticate
 from pipewren.deploy.deployment import Deployment, Endpoint
 from pipewren.engine.contract import Lane, Limits, Result, Statement
+from pipewren.engine.errors import RESULT_TOO_LARGE
 from pipewren.errors import BadRequest, EngineError
 from pipewren.serve.answers import Answer
 from pipewren.serve.call import EndpointCall, Repeated, Value
@@ -23,8 +24,6 @@ from pipewren.serve.pace import Pace
 from pipewren.serve.server import Server
 from pipewren.sql.compile import CompiledStatement, compile_endpoint
 from pipewren.sqltext import Sql
-
-TOO_LARGE = 396  # TOO_MANY_ROWS_OR_BYTES: the engine's word for max_result_rows and _bytes
 
 
 async def call_endpoint(call: EndpointCall, server: Server) -> Answer:
@@ -98,7 +97,7 @@ async def run_statement(
         try:
             result = await server.engine.run(statement)
         except EngineError as error:
-            if error.engine_code != TOO_LARGE:
+            if error.engine_code != RESULT_TOO_LARGE:
                 raise
             pace.is_large = True
         else:
