@@ -31,8 +31,10 @@ INNOCENTS = 3
 
 @dataclass(slots=True)
 class Race:
-    """What became of the queries of one race."""
+    """What became of the queries of one race, and how many it is to see."""
 
+    wanted_cancels: int
+    wanted_completions: int
     cancelled: int = 0
     completed: int = 0  # before they could be cancelled
     innocent: int = 0
@@ -40,22 +42,29 @@ class Race:
     kills: int = 0  # KILL statements, each for one query or a few
     first_hit: str = ""
 
+    @property
+    def is_over(self) -> bool:
+        return self.cancelled >= self.wanted_cancels and self.completed >= self.wanted_completions
 
-async def race_cancels(engine: EmbeddedEngine, cancels: int, seed: int) -> Race:
-    """Run until `cancels` queries were cancelled while they waited, ran or just ended."""
-    race = Race()
+
+async def race_cancels(
+    engine: EmbeddedEngine, cancels: int, seed: int, *, completions: int = 0
+) -> Race:
+    """Run until `cancels` queries were cancelled while they waited, ran or just ended, and
+    `completions` ended before they could be: on a slow machine few do."""
+    race = Race(cancels, completions)
     choose = random.Random(seed)
     numbers = iter(range(10**9))
     await asyncio.gather(
-        *(_cancel(engine, race, cancels, choose) for _ in range(CANCELLERS)),
-        *(_ask(engine, race, cancels, numbers) for _ in range(INNOCENTS)),
+        *(_cancel(engine, race, choose) for _ in range(CANCELLERS)),
+        *(_ask(engine, race, numbers) for _ in range(INNOCENTS)),
     )
     race.kills = engine.health().detail["kills"]
     return race
 
 
-async def _cancel(engine: EmbeddedEngine, race: Race, cancels: int, choose: random.Random) -> None:
-    while race.cancelled < cancels:
+async def _cancel(engine: EmbeddedEngine, race: Race, choose: random.Random) -> None:
+    while not race.is_over:
         rows = int(10 ** choose.uniform(3, 7.5))  # from 0.5 ms to some 20 ms
         query = asyncio.ensure_future(
             engine.run(_statement(f"SELECT sum(number) AS s FROM numbers({rows})"))
@@ -70,8 +79,8 @@ async def _cancel(engine: EmbeddedEngine, race: Race, cancels: int, choose: rand
             _record_hit(race, f"{rows} rows: {error}")
 
 
-async def _ask(engine: EmbeddedEngine, race: Race, cancels: int, numbers: Iterator[int]) -> None:
-    while race.cancelled < cancels:
+async def _ask(engine: EmbeddedEngine, race: Race, numbers: Iterator[int]) -> None:
+    while not race.is_over:
         number = next(numbers)
         race.innocent += 1
         try:

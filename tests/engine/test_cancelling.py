@@ -54,11 +54,11 @@ async def test_a_thousand_cancels_that_race_completions_hit_nobody_else(
     sys.modules["cancel_race"] = bench  # dataclasses look their module up
     spec.loader.exec_module(bench)
 
-    race = await bench.race_cancels(workspace.engine, 1000, seed=3)
+    race = await bench.race_cancels(workspace.engine, 1000, seed=3, completions=60)
 
     assert race.hits == 0, race.first_hit
     assert race.cancelled >= 1000
-    assert race.completed > 0  # else nothing raced
+    assert race.completed > 50  # else nothing raced
     assert race.innocent > 100
 
 
