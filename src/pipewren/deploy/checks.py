@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass
 
 from pipewren.deploy.deployment import Deployment
-from pipewren.engine.contract import Engine, Lane, Limits, Statement
+from pipewren.engine.contract import Engine, Limits, Statement
 from pipewren.errors import (
     EngineError,
     PipewrenError,
@@ -78,7 +78,6 @@ async def _check_node(
                 "Null",
                 _LIMITS,
                 statement.settings,
-                lane=Lane.HEAVY,
             )
         )
     except EngineError as error:

@@ -58,7 +58,8 @@ class App:
         except Exception as error:  # noqa: BLE001 - the one place that turns errors into answers
             answer = error_answer(error, request_id)
         except asyncio.CancelledError:
-            # uvicorn cancels what still runs when the grace of a stop is over.
+            # uvicorn cancels what still runs when the grace of a stop is over; the protocol, what
+            # nobody waits for any more, and then nothing is sent.
             stopped = Unavailable("The server is stopping: try again in a moment")
             answer = error_answer(stopped, request_id)
         extra = ((b"x-request-id", request_id.encode()), *CORS)

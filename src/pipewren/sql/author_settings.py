@@ -53,7 +53,7 @@ ALLOWED_SETTINGS = frozenset(
     | {"group_by_two_level_threshold", "group_by_two_level_threshold_bytes"}
     | {"distributed_group_by_no_merge", "distributed_product_mode"}
     | {"count_distinct_implementation", "count_distinct_optimization"}
-) - {"dialect_type_strict"}
+)
 
 MAX_THREADS = "max_threads"
 

@@ -16,14 +16,7 @@ _QUOTES = ("`", '"')
 
 def print_column(run: Run, parameter: str, value: Any = None, default: Any = None) -> Fragment:
     """`` `a` ``, or `` `a`.`b` `` for `a.b`."""
-    if value is None or type(value) is Placeholder:
-        value = _placeholder(value, default)
-    if value is None:
-        raise failure(
-            "Missing column() default value, use `column(column_name, 'default_column_name')`",
-            anchor="column",
-            parameter=parameter,
-        )
+    value = _given("column", "column_name", parameter, value, default)
     return Fragment(_quote_dotted(measure_text(run, value)))
 
 
@@ -31,14 +24,7 @@ def print_columns(
     run: Run, parameter: str, value: Any = None, default: Any = None, fn: Any = None
 ) -> Fragment:
     """Several columns, separated by commas; `fn` is called on each."""
-    if value is None or type(value) is Placeholder:
-        value = _placeholder(value, default)
-    if value is None:
-        raise failure(
-            "Missing columns() default value, use `columns(column_names, 'default_column_name')`",
-            anchor="columns",
-            parameter=parameter,
-        )
+    value = _given("columns", "column_names", parameter, value, default)
     if not isinstance(value, str):
         raise failure(
             "The 'columns' function expects a String not an Array",
@@ -98,11 +84,19 @@ def print_table(run: Run, parameter: str, value: Any = None) -> Fragment:
     return Fragment(text)
 
 
-def _placeholder(value: Any, default: Any) -> Any:
-    """The default, or for a placeholder without one a name."""
+def _given(function: str, argument: str, parameter: str, value: Any, default: Any) -> Any:
+    """The value, else the default, else for a placeholder a name. Raises when there is none."""
+    if value is not None and type(value) is not Placeholder:
+        return value
     if default is not None and type(default) is not Placeholder:
         return default
-    return "placeholder" if value is not None or default is not None else None
+    if value is not None or default is not None:
+        return "placeholder"
+    raise failure(
+        f"Missing {function}() default value, use `{function}({argument}, 'default_column_name')`",
+        anchor=function,
+        parameter=parameter,
+    )
 
 
 def _quote_dotted(name: str) -> str:
