@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from pipewren.errors import StatementError
 from pipewren.sql.pipes import CompiledNode, CompiledPipe, CompiledStatement
+from pipewren.sql.reads import check_reads
 from pipewren.sql.shape import Opening, Shape, rewrite
 from pipewren.sqltext import Sql
 from pipewren.template.run import Tables
@@ -141,9 +142,10 @@ def _visit_pipe(run: _Run, reader: CompiledNode, pipe: CompiledPipe) -> None:
 
 
 def _render(run: _Run, node: CompiledNode) -> _Text:
-    template, shape = node.template, node.shape
+    template = node.template
     if template is None:
-        sql = node.node.sql
+        assert node.shape is not None
+        sql, shape = node.node.sql, node.shape
     else:
         if run.values is None:
             rendered = template.validate(tables=run.tables)
@@ -153,8 +155,9 @@ def _render(run: _Run, node: CompiledNode) -> _Text:
         threads = rendered.max_threads
         if threads is not None and (run.max_threads is None or threads < run.max_threads):
             run.max_threads = threads
-    if shape is None:
         shape = node.scans.find(sql)
+        if run.values is not None:
+            check_reads(node.reads, rendered, shape, node.where)
     if shape.declared or shape.viewed:
         run.has_own_names = True
     return _Text(node, sql, shape)

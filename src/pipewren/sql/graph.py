@@ -7,7 +7,7 @@ here, in what literal nodes read and templates read with placeholders, and at ev
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from pipewren.errors import (
@@ -21,11 +21,12 @@ from pipewren.errors import (
 from pipewren.project.model import Node, Pipe, Project
 from pipewren.sql.compile import compile_endpoint, compile_node
 from pipewren.sql.pipes import CompiledNode, CompiledPipe
+from pipewren.sql.reads import find_reads, reads_of_shape
 from pipewren.sql.scans import Scans
 from pipewren.sql.shape import read_shape
 from pipewren.template.discovery import Parameter
 from pipewren.template.limits import TemplateLimits
-from pipewren.template.template import DEFAULT_LIMITS, compile_template
+from pipewren.template.template import DEFAULT_LIMITS, compile_with_paths
 
 __all__ = ["CompiledNode", "CompiledPipe", "compile_pipes"]
 
@@ -42,11 +43,13 @@ def compile_pipes(
     `earlier` among them, in order of the files."""
     mistakes = list(earlier)
     pipes: dict[str, CompiledPipe] = {}
+    known = frozenset((*project.datasources, *project.pipes))
     for pipe in project.pipes.values():
         nodes: dict[str, CompiledNode] = {}
+        readable = known.union(node.name for node in pipe.nodes)
         for node in pipe.nodes:
             try:
-                nodes[node.name] = _compile_node(pipe, node, limits)
+                nodes[node.name] = _compile_node(pipe, node, limits, readable)
             except (TemplateSyntaxError, StatementError) as error:
                 mistakes.append(_mistake(pipe, node, error))
         output = nodes.get((pipe.output or pipe.nodes[-1]).name)
@@ -60,12 +63,18 @@ def compile_pipes(
     return pipes
 
 
-def _compile_node(pipe: Pipe, node: Node, limits: TemplateLimits) -> CompiledNode:
+def _compile_node(
+    pipe: Pipe, node: Node, limits: TemplateLimits, readable: frozenset[str]
+) -> CompiledNode:
+    """`readable` are the names of data sources, pipes and the pipe's nodes."""
     where = f"Node '{node.name}' of pipe '{pipe.name}'"
     scans = Scans(where)
     if node.is_template:
-        return CompiledNode(node, where, compile_template(node.sql, limits=limits), None, scans)
-    return CompiledNode(node, where, None, read_shape(node.sql, "its SQL"), scans)
+        template, paths = compile_with_paths(node.sql, limits=limits)
+        reads = find_reads(paths, readable)
+        return CompiledNode(node, where, template, None, scans, reads)
+    shape = read_shape(node.sql, "its SQL")
+    return CompiledNode(node, where, None, shape, scans, reads_of_shape(shape))
 
 
 def _mistake(pipe: Pipe, node: Node, error: TemplateSyntaxError | StatementError) -> ProjectMistake:
@@ -82,7 +91,11 @@ def _mistake(pipe: Pipe, node: Node, error: TemplateSyntaxError | StatementError
     )
 
 
-def _reads(node: CompiledNode) -> tuple[str, ...]:
+def _names_in_every_branch(node: CompiledNode) -> Sequence[str]:
+    return sorted(node.reads.names)
+
+
+def _names_with_placeholders(node: CompiledNode) -> Sequence[str]:
     """The names that a node reads; of a template, with placeholders for its values."""
     if node.shape is not None:
         return node.shape.names
@@ -96,7 +109,7 @@ def _reads(node: CompiledNode) -> tuple[str, ...]:
 _Place = tuple[CompiledPipe, CompiledNode]
 
 
-def _targets(place: _Place, names: tuple[str, ...]) -> list[_Place]:
+def _targets(place: _Place, names: Sequence[str]) -> list[_Place]:
     pipe, _ = place
     found: list[_Place] = []
     for name in names:
@@ -108,7 +121,16 @@ def _targets(place: _Place, names: tuple[str, ...]) -> list[_Place]:
 
 
 def _find_cycles(pipes: Mapping[str, CompiledPipe]) -> list[ProjectMistake]:
-    """Each cycle once, at the node of it that comes first."""
+    """Each cycle once, at the node of it that comes first. Branches may exclude each other, so
+    one that takes several branches is looked for again without values."""
+    if not _follow_all(pipes, _names_in_every_branch):
+        return []
+    return _follow_all(pipes, _names_with_placeholders)
+
+
+def _follow_all(
+    pipes: Mapping[str, CompiledPipe], names_of: Callable[[CompiledNode], Sequence[str]]
+) -> list[ProjectMistake]:
     mistakes: list[ProjectMistake] = []
     path: list[_Place] = []
     done: set[CompiledNode] = set()
@@ -120,7 +142,7 @@ def _find_cycles(pipes: Mapping[str, CompiledPipe]) -> list[ProjectMistake]:
             mistakes.append(_describe_cycle([*path[path.index(place) :], place]))
             return
         path.append(place)
-        for target in _targets(place, _reads(place[1])):
+        for target in _targets(place, names_of(place[1])):
             follow(target)
         done.add(path.pop()[1])
 
@@ -190,9 +212,9 @@ def _describe_conflicts(found: list[Parameter]) -> tuple[str, ...]:
 
 
 def _may_reach(pipe: CompiledPipe) -> list[_Place]:
-    """All nodes that the output may reach, whatever the values: a template counts as reading all
-    that its source mentions, and all nodes of its pipe when it prints names. Nodes of the pipe
-    come first, in the file's order."""
+    """All nodes that the output may reach, whatever the values. A `table()` that may choose any
+    name counts as choosing those that its template's source mentions. Nodes of the pipe come
+    first, in the file's order."""
     found: dict[CompiledNode, CompiledPipe] = {}
     waiting: list[_Place] = [(pipe, pipe.output)]
     while waiting:
@@ -201,11 +223,8 @@ def _may_reach(pipe: CompiledPipe) -> list[_Place]:
         if node in found:
             continue
         found[node] = owner
-        if node.template is None:
-            waiting += _targets(place, _reads(node))
-        else:
+        waiting += _targets(place, _names_in_every_branch(node))
+        if node.template is not None and node.reads.is_open:
             waiting += _targets(place, tuple(dict.fromkeys(_WORD.findall(node.template.source))))
-            if node.template.prints_names:
-                waiting += [(owner, other) for other in owner.nodes.values()]
     own = [(pipe, node) for node in pipe.nodes.values() if node in found]
     return own + [(owner, node) for node, owner in found.items() if owner is not pipe]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipewren.project.model import Node, Pipe
+from pipewren.sql.reads import Reads
 from pipewren.sql.scans import Scans
 from pipewren.sql.shape import Shape
 from pipewren.sqltext import Sql
@@ -26,13 +27,15 @@ class CompiledStatement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledNode:
-    """A node with its template, or with the shape of its literal text."""
+    """A node with its template, or with the shape of its literal text. `reads` are the tables that
+    it can read, over all branches."""
 
     node: Node
     where: str  # names it in messages
     template: Template | None
     shape: Shape | None
     scans: Scans = field(repr=False)
+    reads: Reads
 
     @property
     def name(self) -> str:

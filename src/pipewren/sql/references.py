@@ -2,10 +2,12 @@
 
 A name is read where a table can stand: after FROM, JOIN, a comma of a FROM, in the brackets of
 those, after IN (also `IN (name)` and `in(x, name)`), in a query inside `view(...)`; quoted or not.
-A qualified name (`db.name`), a function, an alias and a column are not. A name that a WITH of the
-same text declares is `owner`ed by that declaration, by the rules of ClickHouse 26.9 (tried): a
-WITH covers its SELECT, what is nested in it, all bodies of its own list, and later arms of a UNION
-up to one with a WITH of its own; a body does not see its own name, unless it recurs.
+A qualified name (`db.name`), a function, an alias and a column are not; but `others` has the
+parts of qualified names in such places, table functions, and the names that those, or functions
+such as `joinGet`, are given: no table of a deployment, but something that is read. A name that a
+WITH of the same text declares is `owner`ed by that declaration, by the rules of ClickHouse 26.9
+(tried): a WITH covers its SELECT, what is nested in it, all bodies of its own list, and later arms
+of a UNION up to one with a WITH of its own; a body does not see its own name, unless it recurs.
 
 Limits: no grammar. In doubt a name counts as read; a text that ClickHouse's parser refuses gives
 any result.
@@ -50,6 +52,14 @@ _AFTER_TABLE = frozenset(
 )
 
 
+# Table functions that find tables by their arguments, by names or by texts.
+_NAMING = frozenset(
+    {"merge", "remote", "remoteSecure", "cluster", "clusterAllReplicas", "loop", "dictionary"}
+    | {"mergeTreeIndex", "mergeTreeProjection", "viewExplain"}
+)
+_FIRST_NAMES = ("joinGet", "joinGetOrNull", "dictGet", "dictHas", "dictIsIn", "hasColumnInTable")
+
+
 @dataclass(slots=True, eq=False)
 class Declaration:
     """A name of a WITH list. `body` is the index of its opening bracket; None: an expression's
@@ -83,6 +93,7 @@ class _Frame:
     commas_list_tables: bool = True
     has_set_operation: bool = False
     is_position: bool = False  # `position(needle IN haystack)`
+    function: str | None = None  # the table function whose arguments these are
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +110,11 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class References:
+    """`others` are indexes of tokens: names, and texts that name tables."""
+
     names: tuple[Reference, ...]
     declarations: tuple[Declaration, ...]
+    others: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -109,6 +123,8 @@ class _Walk:
     partners: Mapping[int, int]
     found: list[tuple[int, bool, _Frame, _With | None]] = field(default_factory=list)
     declarations: list[Declaration] = field(default_factory=list)
+    others: list[int] = field(default_factory=list)
+    function_at: int = -1  # the bracket of a table function
 
 
 def find_references(tokens: Sequence[Token], partners: Mapping[int, int]) -> References:
@@ -117,6 +133,8 @@ def find_references(tokens: Sequence[Token], partners: Mapping[int, int]) -> Ref
     bodies: dict[int, Declaration] = {}
     frame = _Frame(is_query=True)
     for index, token in enumerate(tokens):
+        if frame.function is not None and not frame.is_query:
+            _read_argument(walk, frame, index)
         if token.kind is Kind.OPEN:
             frame = _open_frame(walk, frame, index, bodies.get(index))
         elif token.kind is Kind.CLOSE:
@@ -125,6 +143,8 @@ def find_references(tokens: Sequence[Token], partners: Mapping[int, int]) -> Ref
             frame.expects_table = False
             if _is_table(walk, index):
                 walk.found.append((index, False, frame, frame.current_with))
+            elif token.is_name:
+                _read_other(walk, index)
         elif frame.is_in_with and _declare(walk, frame, index, bodies):
             pass
         elif token.text == ",":
@@ -132,7 +152,7 @@ def find_references(tokens: Sequence[Token], partners: Mapping[int, int]) -> Ref
         elif token.kind is Kind.WORD and _before(walk, index) not in (".", "AS"):
             _read_keyword(walk, frame, index)
     names = tuple(_resolve(walk, *one) for one in walk.found)
-    return References(names, tuple(walk.declarations))
+    return References(names, tuple(walk.declarations), tuple(walk.others))
 
 
 def is_query_start(tokens: Sequence[Token], index: int) -> bool:
@@ -156,6 +176,13 @@ def _open_frame(walk: _Walk, frame: _Frame, index: int, body_of: Declaration | N
     before = walk.tokens[index - 1].text if index else ""
     if before in _IN_FUNCTIONS and (index == 1 or _before(walk, index - 1) in _BEFORE_VALUE):
         _find_last_argument(walk, frame, index)
+    if before.startswith(_FIRST_NAMES) and index + 1 < len(walk.tokens):
+        first = walk.tokens[index + 1]
+        if first.is_name or first.kind is Kind.STRING:
+            walk.others += _parts(walk, index + 1)
+    function = frame.function if not frame.is_query else None
+    if index == walk.function_at:
+        function = before
     return _Frame(
         parent=frame,
         outer_with=frame.current_with,
@@ -164,7 +191,33 @@ def _open_frame(walk: _Walk, frame: _Frame, index: int, body_of: Declaration | N
         is_in_from=is_join_tree,
         expects_table=is_join_tree,
         is_position=before.lower() == "position",
+        function=function,
     )
+
+
+def _read_other(walk: _Walk, index: int) -> None:
+    """A qualified name, or a table function, in the place of a table."""
+    parts = _parts(walk, index)
+    walk.others += parts
+    if _keyword(walk, parts[-1] + 1) == "(":
+        walk.function_at = parts[-1] + 1
+
+
+def _parts(walk: _Walk, index: int) -> list[int]:
+    """The tokens of `a.b.c`."""
+    parts = [index]
+    while _keyword(walk, parts[-1] + 1) == "." and parts[-1] + 2 < len(walk.tokens):
+        parts.append(parts[-1] + 2)
+    return parts
+
+
+def _read_argument(walk: _Walk, frame: _Frame, index: int) -> None:
+    token = walk.tokens[index]
+    is_call = token.kind is Kind.WORD and _keyword(walk, index + 1) == "("
+    if is_call or token.keyword in QUERY_STARTS:
+        return
+    if token.is_name or (token.kind is Kind.STRING and frame.function in _NAMING):
+        walk.others.append(index)
 
 
 def _find_last_argument(walk: _Walk, frame: _Frame, index: int) -> None:
@@ -214,9 +267,12 @@ def _read_in(walk: _Walk, frame: _Frame, index: int) -> None:
     name = index + depth
     if name >= len(walk.tokens) or not walk.tokens[name].is_name:
         return
-    if any(_keyword(walk, name + step) != ")" for step in range(1, depth + 1)):
+    parts = _parts(walk, name)
+    if any(_keyword(walk, parts[-1] + step) != ")" for step in range(1, depth + 1)):
         return
-    if depth or _keyword(walk, name + 1) not in ("(", "."):
+    if len(parts) > 1:
+        walk.others += parts
+    elif depth or _keyword(walk, name + 1) != "(":
         walk.found.append((name, True, frame, frame.current_with))
 
 

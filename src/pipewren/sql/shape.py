@@ -20,7 +20,7 @@ from pipewren.sql.references import (
     is_query_start,
     is_set_operation,
 )
-from pipewren.sql.tokens import Kind, Token, match_brackets, scan_tokens
+from pipewren.sql.tokens import Kind, Token, match_brackets, scan_tokens, unquote
 from pipewren.sqltext import quote_identifier
 
 # Before a word FORMAT or SETTINGS: then it is a name, not the clause.
@@ -44,7 +44,8 @@ class Opening(Enum):
 class Shape:
     """`head` is the offset behind the text's own WITH; `tail` how many characters are cut off its
     end (comments, semicolons), `settings_tail` how many with its SETTINGS. `names` are those that
-    it reads and does not declare, in order; `declared` those of its own CTEs, at any depth."""
+    it reads and does not declare, in order; `declared` those of its own CTEs, at any depth;
+    `others` what else it reads or calls in such a place (references.py)."""
 
     opening: Opening
     head: int
@@ -55,6 +56,7 @@ class Shape:
     viewed: frozenset[str]  # names read inside `view(...)`, where no CTE is seen
     settings: AuthorSettings
     is_exact: bool  # strings count: another text of the same skeleton may differ
+    others: frozenset[str]
 
 
 def read_shape(text: str, where: str) -> Shape:
@@ -84,7 +86,11 @@ def read_shape(text: str, where: str) -> Shape:
         viewed=frozenset(one.name for one in references.names if one.view is not None),
         settings=settings,
         is_exact=settings_at is not None
-        or any(tokens[one.token].kind is Kind.STRING for one in references.names),
+        or any(
+            tokens[index].kind is Kind.STRING
+            for index in (*(one.token for one in references.names), *references.others)
+        ),
+        others=frozenset(unquote(tokens[index]) for index in references.others),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pipewren.errors import TemplateError, TemplateSyntaxError
 from pipewren.template.expressions import Translator
@@ -29,12 +29,14 @@ from pipewren.template.nodes import (
     Text,
     Try,
     While,
+    children,
 )
 from pipewren.template.operators import HELPERS
 from pipewren.template.printing import show
 from pipewren.template.run import Run
 from pipewren.template.values import PythonBuiltin
 
+_Placed = TypeVar("_Placed", bound=ast.expr | ast.stmt)
 CODE_NAME = "<template>"
 Render = Callable[[Run, Callable[[str], Any], Callable[[str], None]], None]
 
@@ -84,7 +86,8 @@ _GLOBALS: dict[str, Any] = {
 def compile_nodes(nodes: list[Node], assigned: frozenset[str], limits: TemplateLimits) -> Render:
     """`assigned` are the names that the template sets. Raises TemplateSyntaxError for what an
     expression may not hold."""
-    builder = _Builder(Translator(assigned, limits.max_expression_depth))
+    translator = Translator(assigned, limits.max_expression_depth)
+    builder = _Builder(translator)
     body = builder.block(nodes)
     arguments = [ast.arg(name) for name in ("run", "p", "append")]
     function = ast.FunctionDef(
@@ -94,17 +97,13 @@ def compile_nodes(nodes: list[Node], assigned: frozenset[str], limits: TemplateL
         decorator_list=[],
     )
     module = ast.Module([function], [])
-    for node in ast.walk(module):
-        if isinstance(node, (ast.expr, ast.stmt, ast.excepthandler, ast.arg, ast.keyword)):
-            line = getattr(node, "lineno", 1)
-            node.lineno = node.end_lineno = line
-            node.col_offset = node.end_col_offset = 0
+    _place(module)
     try:
         code = compile(module, CODE_NAME, "exec", dont_inherit=True)
     except SyntaxError as error:  # `break` in the else of a loop
         raise TemplateSyntaxError(str(error.msg), line=error.lineno) from None
     made: dict[str, Any] = {}
-    exec(code, dict(_GLOBALS), made)
+    exec(code, _GLOBALS | translator.bound, made)
     render: Render = made["render"]
     return render
 
@@ -112,21 +111,31 @@ def compile_nodes(nodes: list[Node], assigned: frozenset[str], limits: TemplateL
 class _Builder:
     def __init__(self, translator: Translator) -> None:
         self._translator = translator
+        self._open_tries = 0
 
     def block(self, nodes: Sequence[Node]) -> list[ast.stmt]:
         statements: list[ast.stmt] = []
+        pieces: list[ast.expr] = []
         for node in nodes:
-            statements += self._node(node)
-        return statements or [ast.Pass()]
+            if isinstance(node, Text | Output):
+                pieces += self._pieces(node)
+                # Inside a try, what is printed before something fails stays.
+                if self._open_tries == 0:
+                    continue
+            statements += _append(pieces)
+            pieces = []
+            if not isinstance(node, Text | Output):
+                statements += self._node(node)
+        return statements + _append(pieces) or [ast.Pass()]
 
-    def _node(self, node: Node) -> list[ast.stmt]:
+    def _pieces(self, node: Text | Output) -> list[ast.expr]:
+        if isinstance(node, Text):
+            return [ast.Constant(node.text)] if node.text else []
+        text = self._translator.output(node.expression, node.source)
+        return [_at(ast.FormattedValue(text, -1, None), node.expression)]
+
+    def _node(self, node: Statement | If | For | While | Try | Jump) -> list[ast.stmt]:
         match node:
-            case Text(text):
-                return [ast.Expr(_call("append", ast.Constant(text)))] if text else []
-            case Output(expression, source):
-                value = self._translator.output(expression)
-                shown = _call("show", _name("run"), value, ast.Constant(source))
-                return [_at(ast.Expr(_call("append", shown)), expression)]
             case Statement(statement):
                 return [_at(self._statement(statement), statement)]
             case If(branches):
@@ -203,13 +212,16 @@ class _Builder:
     def _try(self, node: Try) -> ast.stmt:
         if not node.handlers and not node.final:
             raise TemplateSyntaxError("try without except or finally")
+        self._open_tries += 1
         handlers = [self._handler(handler) for handler in node.handlers]
-        return ast.Try(
+        made = ast.Try(
             self.block(node.body),
             handlers,
             self.block(node.orelse) if node.orelse and handlers else [],
             self.block(node.final) if node.final else [],
         )
+        self._open_tries -= 1
+        return made
 
     def _handler(self, handler: Handler) -> ast.ExceptHandler:
         known = [name if name in _ERRORS else "Exception" for name in handler.types]
@@ -269,6 +281,17 @@ def _static_size(nodes: Sequence[Node]) -> int:
     return size
 
 
+def _append(pieces: list[ast.expr]) -> list[ast.stmt]:
+    """Pieces of text that follow each other, appended as one."""
+    if not pieces:
+        return []
+    text = pieces[0] if len(pieces) == 1 else ast.JoinedStr(pieces)
+    if isinstance(text, ast.FormattedValue):
+        text = text.value
+    line = ast.Constant(None, lineno=getattr(pieces[0], "lineno", 1), col_offset=0)
+    return [_at(ast.Expr(_call("append", text)), line)]
+
+
 def _call(name: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(_name(name), list(arguments), [])
 
@@ -277,10 +300,19 @@ def _name(name: str) -> ast.Name:
     return ast.Name(name, ast.Load())
 
 
-def _at(statement: ast.stmt, place: ast.expr | ast.stmt) -> ast.stmt:
-    """The statement, and what it is made of, on the template's line."""
-    for node in ast.walk(statement):
-        if isinstance(node, (ast.expr, ast.stmt)) and not hasattr(node, "lineno"):
-            node.lineno = node.end_lineno = place.lineno
-            node.col_offset = node.end_col_offset = 0
-    return statement
+def _at(node: _Placed, place: ast.expr | ast.stmt) -> _Placed:
+    """The statement or expression, on the template's line; its parts follow (`_place`)."""
+    if not hasattr(node, "lineno"):
+        node.lineno = place.lineno
+    return node
+
+
+def _place(module: ast.Module) -> None:
+    """Give a line to every node: its own, else that of the one around it."""
+    waiting: list[tuple[ast.AST, int]] = [(module, 1)]
+    while waiting:
+        node, line = waiting.pop()
+        if node._attributes:
+            line = node.__dict__.get("lineno", line)
+            node.__dict__.update(lineno=line, end_lineno=line, col_offset=0, end_col_offset=0)
+        waiting += [(part, line) for part in children(node)]

@@ -25,13 +25,13 @@ _TEXT = str.maketrans(_ESCAPES)
 _IDENTIFIER = str.maketrans(_ESCAPES | {'"': ""})
 # A NUL too: it ends a statement for programs that take it as C text.
 _ITEM = str.maketrans({"\\": "\\\\", "'": "''", "\0": "\\0"})
-_needs_escape = re.compile(r"[\0\r\b\t\x1a\n\"'\\%`]").search
+needs_escape = re.compile(r"[\0\r\b\t\x1a\n\"'\\%`]").search
 is_plain_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII).fullmatch
 
 
 def quote_text(value: str) -> str:
     """`value` as a literal, quotes included."""
-    if _needs_escape(value) is None:
+    if needs_escape(value) is None:
         return f"'{value}'"
     _check_size(value)
     return f"'{value.translate(_TEXT)}'"
@@ -39,7 +39,7 @@ def quote_text(value: str) -> str:
 
 def quote_name(value: str, quote: str = "`") -> str:
     """`value` as one quoted identifier; its dots stay part of it."""
-    if _needs_escape(value) is None:
+    if needs_escape(value) is None:
         return f"{quote}{value}{quote}"
     _check_size(value)
     return f"{quote}{value.translate(_IDENTIFIER)}{quote}"

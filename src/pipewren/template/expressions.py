@@ -8,8 +8,11 @@ template never become names of the code: a parameter is `p('name')`, a variable 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from pipewren.template.calls import bind, parameter_name
+from pipewren.template.failures import DEFINED, NOT_A_FUNCTION
 from pipewren.template.functions import (
     BUILTIN_FUNCTIONS,
     FUNCTIONS,
@@ -27,6 +30,7 @@ from pipewren.template.names import (
     shape_of,
     target_names,
 )
+from pipewren.template.shortcuts import make_printer, make_reader
 
 _BINARY = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply"}
 _CONTROL_BINARY = {ast.Div: "divide", ast.FloorDiv: "divide_whole", ast.Mod: "remainder"}
@@ -38,7 +42,16 @@ _SQL_OPERATORS = {
     "gte": ">=",
     "lte": "<=",
 }
-_NOT_A_FUNCTION = "wrong syntax, you might be using a not valid function inside a control block"
+
+
+class _Typed(NamedTuple):
+    """A call of a type function with constants for all but its first argument."""
+
+    name: str
+    parameter: str
+    constants: dict[str, Any]
+    value: ast.expr
+    made: ast.expr  # held, so that its id stays its own
 
 
 class Translator:
@@ -49,10 +62,19 @@ class Translator:
         self._max_depth = max_depth
         self._depth = 0
         self._loop_names: list[frozenset[str]] = []
+        self._typed: dict[int, _Typed] = {}  # by the id of the node that was made for it
+        # Functions that the code calls besides those of the language, by their names in it.
+        self.bound: dict[str, Callable[..., Any]] = {}
 
-    def output(self, node: ast.expr) -> ast.expr:
-        """An expression of `{{ }}`."""
-        return self._expression(node, is_output=True)
+    def output(self, node: ast.expr, source: str) -> ast.expr:
+        """An expression of `{{ }}`: its text as SQL. `source` is shown when it is null."""
+        value = self._expression(node, is_output=True)
+        typed = self._typed.get(id(value))
+        if typed is not None:
+            printer = make_printer(typed.name, typed.parameter, typed.constants, source)
+            if printer is not None:
+                return self._bind(printer, typed.value)
+        return _call("show", _load_run(), value, ast.Constant(source))
 
     def control(self, node: ast.expr) -> ast.expr:
         """An expression of `{% %}`."""
@@ -150,15 +172,16 @@ class Translator:
         names = [type(operator).__name__ for operator in node.ops]
         if len(names) == 1:
             return _call("compare", _load_run(), ast.Constant(names[0]), *operands)
-        # Not one comparison each: the operands in the middle would be there twice, and nested
-        # chains double with each level.
-        constants: list[ast.expr] = [ast.Constant(name) for name in names]
-        return _call(
-            "compare_chain",
-            _load_run(),
-            ast.Tuple(constants, ast.Load()),
-            ast.Tuple(operands, ast.Load()),
-        )
+        # As in Python: each operand is computed once, and none behind a comparison that is false.
+        parts: list[ast.expr] = [
+            _call("compare_and_hold", _load_run(), ast.Constant(names[0]), *operands[:2])
+        ]
+        for number in range(1, len(names)):
+            is_last = number == len(names) - 1
+            helper = "compare_held" if is_last else "compare_held_and_hold"
+            name = ast.Constant(names[number])
+            parts.append(_call(helper, _load_run(), name, operands[number + 1]))
+        return ast.BoolOp(ast.And(), parts)
 
     def _subscript(self, node: ast.Subscript, is_output: bool) -> ast.expr:
         value = self._expression(node.value, is_output=is_output)
@@ -185,7 +208,7 @@ class Translator:
 
     def _hashable(self, node: ast.expr, is_output: bool) -> ast.expr:
         if isinstance(node, (ast.Set, ast.Dict, ast.List)):  # `{% if defined({{x}}) %}`
-            raise reject(node, _NOT_A_FUNCTION)
+            raise reject(node, NOT_A_FUNCTION, anchor=DEFINED)
         return _call("weigh", _load_run(), self._element(node, is_output))
 
     def _joined(self, node: ast.JoinedStr, is_output: bool) -> ast.expr:
@@ -231,7 +254,7 @@ class Translator:
         if isinstance(node.func, ast.Attribute):
             return self._method(node, node.func, is_output)
         if not isinstance(node.func, ast.Name):
-            raise reject(node, _NOT_A_FUNCTION)
+            raise reject(node, NOT_A_FUNCTION, anchor=DEFINED)
         name = node.func.id
         if is_dunder(name):
             raise reject(node, f"Invalid name: {name}")
@@ -273,7 +296,27 @@ class Translator:
                 call.args.append(value)
             else:
                 call.keywords.append(ast.keyword(name, value))
-        return call
+        return self._shorten(function, call) if function.is_type else call
+
+    def _shorten(self, function: Function, call: ast.Call) -> ast.Call:
+        """The call of a type function, with its constants bound if it has no other arguments."""
+        constants: dict[str, Any] = {}
+        for keyword in call.keywords:
+            if not isinstance(keyword.value, ast.Constant):
+                return call
+            constants[str(keyword.arg)] = keyword.value.value
+        _, parameter, value = call.args
+        assert isinstance(parameter, ast.Constant)
+        name = str(parameter.value)
+        reader = make_reader(function.name, name, constants)
+        made = call if reader is None else self._bind(reader, value)
+        self._typed[id(made)] = _Typed(function.name, name, constants, value, made)
+        return made
+
+    def _bind(self, function: Callable[..., Any], value: ast.expr) -> ast.Call:
+        name = f"b_{len(self.bound)}"
+        self.bound[name] = function
+        return ast.Call(ast.Name(name, ast.Load()), [_load_run(), value], [])
 
     def _sql_and(self, node: ast.Call, is_output: bool) -> ast.expr:
         if node.args:

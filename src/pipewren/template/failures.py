@@ -6,6 +6,10 @@ from pipewren.errors import DOCS, TemplateError
 
 PREFIX = "Template Syntax Error: "
 PAGE = f"{DOCS}/cli/advanced-templates.html"
+# What helps where a value is missing, or `defined()` is given something else than a name.
+DEFINED = "defined"
+DEFINED_PAGE = f"{PAGE}#{DEFINED}"
+NOT_A_FUNCTION = "wrong syntax, you might be using a not valid function inside a control block"
 _MAX_SHOWN_CHARACTERS = 200
 
 

@@ -73,6 +73,9 @@ def print_table(run: Run, parameter: str, value: Any = None) -> Fragment:
             parameter=parameter,
         )
     tables = run.tables
+    if name not in run.named_tables:
+        charge(run, 64 * len(run.named_tables))
+        run.named_tables = (*run.named_tables, name)
     if tables is None:
         return Fragment(name)
     text = tables(name) if callable(tables) else (name if name in tables else None)

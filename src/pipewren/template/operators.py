@@ -87,14 +87,24 @@ def compare(run: Run, name: str, left: Any, right: Any) -> Any:
     return _COMPARISONS[name](left, right)
 
 
-def compare_chain(run: Run, names: tuple[str, ...], operands: tuple[Any, ...]) -> Any:
-    """`a < b < c`; unlike in Python all operands are computed, whatever the first comparison."""
-    result: Any = True
-    for name, left, right in zip(names, operands, operands[1:], strict=False):
-        result = compare(run, name, left, right)
-        if not result:
-            break
+def compare_and_hold(run: Run, name: str, left: Any, right: Any) -> Any:
+    """The begin of `a < b < c`: if it is true, `b` is held for what comes next."""
+    result = compare(run, name, left, right)
+    if result:
+        run.held = (right, run.held)
     return result
+
+
+def compare_held(run: Run, name: str, right: Any) -> Any:
+    """The end of a chain."""
+    left, run.held = run.held
+    return compare(run, name, left, right)
+
+
+def compare_held_and_hold(run: Run, name: str, right: Any) -> Any:
+    """The middle of a chain."""
+    left, run.held = run.held
+    return compare_and_hold(run, name, left, right)
 
 
 def get_item(run: Run, value: Any, index: Any) -> Any:
@@ -173,7 +183,9 @@ HELPERS: dict[str, Any] = {
     "remainder": remainder,
     "negate": negate,
     "compare": compare,
-    "compare_chain": compare_chain,
+    "compare_and_hold": compare_and_hold,
+    "compare_held": compare_held,
+    "compare_held_and_hold": compare_held_and_hold,
     "weigh": weigh,
     "get_item": get_item,
     "get_slice": get_slice,

@@ -27,15 +27,15 @@ Convert = Callable[[str], Any]  # a text to a value; raises ValueError
 
 _match_signed = re.compile(r"[+-]?[0-9]+").fullmatch
 _match_unsigned = re.compile(r"[0-9]+").fullmatch
-_match_float = re.compile(
+match_float = re.compile(
     r"[ \t]*[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|inf|infinity)[ \t]*", re.I
 ).fullmatch
-_match_date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
+match_date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _YEAR_FIRST = r"[0-9]{4}.[0-9]{2}.[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}"
 _YEAR_LAST = r"[0-9]{2}.[0-9]{2}.[0-9]{4}.[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}"
 # Prefixes: what follows is kept, and escaped like all of it.
-_match_date_time = re.compile(f"{_YEAR_FIRST}|{_YEAR_LAST}").match
-_match_date_time_64 = re.compile(f"{_YEAR_FIRST}.[0-9]{{3}}|{_YEAR_LAST}.[0-9]{{1,3}}").match
+match_date_time = re.compile(f"{_YEAR_FIRST}|{_YEAR_LAST}").match
+match_date_time_64 = re.compile(f"{_YEAR_FIRST}.[0-9]{{3}}|{_YEAR_LAST}.[0-9]{{1,3}}").match
 
 
 def _integer(kind: type[int], low: int, high: int, match: Any, text: str) -> int:
@@ -48,7 +48,7 @@ def _integer(kind: type[int], low: int, high: int, match: Any, text: str) -> int
 
 
 def _float(kind: type[float], text: str) -> float:
-    if len(text) > MAX_NUMBER_CHARACTERS or _match_float(text) is None:
+    if len(text) > MAX_NUMBER_CHARACTERS or match_float(text) is None:
         raise ValueError
     return kind(text)
 
@@ -59,7 +59,8 @@ def _matching(match: Any, text: str) -> str:
     return text
 
 
-def _bounds(name: str) -> tuple[int, int]:
+def bounds_of(name: str) -> tuple[int, int]:
+    """The lowest and the highest value of an integer type."""
     bits = int(name.lstrip("UInt"))
     return (0, 2**bits - 1) if name[0] == "U" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
@@ -70,13 +71,13 @@ def _make_converters() -> dict[str, Convert]:
         # The two widest unsigned types take a sign, as in the reference.
         is_signed = name[0] != "U" or name in ("UInt128", "UInt256")
         match = _match_signed if is_signed else _match_unsigned
-        made[name] = partial(_integer, kind, *_bounds(name), match)
+        made[name] = partial(_integer, kind, *bounds_of(name), match)
     for name, float_kind in FLOAT_CLASSES.items():
         made[name] = partial(_float, float_kind)
-    made["Int"] = made["Integer"] = partial(_integer, int, *_bounds("Int32"), _match_signed)
-    made["Date"] = partial(_matching, _match_date)
-    made["DateTime"] = partial(_matching, _match_date_time)
-    made["DateTime64"] = partial(_matching, _match_date_time_64)
+    made["Int"] = made["Integer"] = partial(_integer, int, *bounds_of("Int32"), _match_signed)
+    made["Date"] = partial(_matching, match_date)
+    made["DateTime"] = partial(_matching, match_date_time)
+    made["DateTime64"] = partial(_matching, match_date_time_64)
     return made
 
 
@@ -95,7 +96,7 @@ def describe_type(name: str) -> str:
     if name in ("Int", "Integer"):
         name = "Int32"
     if name in INTEGER_CLASSES:
-        low, high = _bounds(name)
+        low, high = bounds_of(name)
         if high > 2**64:
             bits = name.lstrip("UInt")
             return f"a whole number of {bits} bits" + (", not negative" if name[0] == "U" else "")
@@ -235,6 +236,8 @@ def presplit(type_name: str, value: Any) -> Any:
     items = value.split(",")
     if len(items) > 100_000:
         return value
+    if convert is str and type_name != "Boolean":
+        return items
     try:
         if type_name == "Boolean":
             return [_to_bit(item) for item in items]

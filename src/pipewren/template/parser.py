@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass, field
 
 from pipewren.errors import TemplateSyntaxError
+from pipewren.template.failures import DEFINED_PAGE, NOT_A_FUNCTION
 from pipewren.template.lexer import Piece, Places, split_pieces
 from pipewren.template.limits import MAX_EXPRESSION_CHARACTERS, TemplateLimits
 from pipewren.template.nodes import (
@@ -22,6 +23,7 @@ from pipewren.template.nodes import (
     Text,
     Try,
     While,
+    walk,
 )
 
 FORBIDDEN = frozenset(
@@ -236,7 +238,11 @@ class _Parser:
                 tree = ast.parse(code, "<template>", mode)
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
             offset = at + _offset_in(text, code.index(text), error)
-            raise self._places.mistake(_explain(text, error), offset) from None
+            reason = _explain(text, error)
+            mistake = self._places.mistake(reason, offset)
+            if reason == NOT_A_FUNCTION:
+                mistake.documentation = DEFINED_PAGE
+            raise mistake from None
         self._move(tree, code, at, code.index(text))
         return tree
 
@@ -244,7 +250,7 @@ class _Parser:
         """Python's lines and columns (in bytes) to those of the template."""
         line, column = self._places.locate(at)
         lines = None if code.isascii() else code.split("\n")
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if not isinstance(node, (ast.expr, ast.stmt, ast.keyword)):
                 continue
             if lines is not None:
@@ -271,7 +277,7 @@ def _explain(text: str, error: Exception) -> str:
     if isinstance(error, RecursionError | MemoryError):
         return "the expression is nested too deeply"
     if _MIXED.search(text):
-        return "wrong syntax, you might be using a not valid function inside a control block"
+        return NOT_A_FUNCTION
     reason = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{reason}: {text[:100]}"
 

@@ -23,7 +23,14 @@ _SHOWN_SOURCE = 20
 
 def show(run: Run, value: Any, source: str) -> str:
     """The text of a value as SQL. `source` is the expression's, for the error that it is null."""
-    text = quote_text(value) if type(value) is str else print_value(value, source)
+    kind = type(value)
+    if kind is str:
+        text = quote_text(value)
+    elif kind is int:
+        check_bits(value.bit_length())
+        text = str(value)
+    else:
+        text = print_value(value, source)
     run.output_left -= len(text)
     if run.output_left < 0:
         count_output(run, 0)

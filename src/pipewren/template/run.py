@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from datetime import datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -30,6 +30,8 @@ class Run(msgspec.Struct):
     is_exhausted: bool = False
     ignores_missing_secrets: bool = False
     used_secrets: tuple[str, ...] = ()
+    named_tables: tuple[str, ...] = ()
+    held: tuple[Any, ...] = ()  # (value, those below): operands of chains that are not done
     max_threads: int | None = None
     cache_ttl_s: int | None = None
     activated: tuple[str, ...] = ()

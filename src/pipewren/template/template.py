@@ -13,16 +13,26 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from pipewren.errors import TemplateError, TemplateSyntaxError
 from pipewren.sqltext import Sql
-from pipewren.template.compiler import CODE_NAME, Render, assigned_names, blocks_of, compile_nodes
+from pipewren.template.compiler import CODE_NAME, Render, assigned_names, compile_nodes
 from pipewren.template.discovery import Parameter, find_parameters, required_names
-from pipewren.template.failures import MissingParameter, failure, missing_message
+from pipewren.template.failures import (
+    DEFINED_PAGE,
+    NOT_A_FUNCTION,
+    MissingParameter,
+    failure,
+    missing_message,
+)
 from pipewren.template.functions import NAME_FUNCTIONS
 from pipewren.template.limits import MAX_WEIGHED_DEPTH, TemplateLimits
-from pipewren.template.nodes import For, If, Node, Output, Statement, While
+from pipewren.template.nodes import Node, walk
+from pipewren.template.origins import Origins, expressions_of
 from pipewren.template.parameter_types import presplit
 from pipewren.template.parser import parse_template
+from pipewren.template.paths import Paths, find_paths
 from pipewren.template.run import Run, Tables, raise_too_long
 from pipewren.template.values import PLACEHOLDER, Value
 
@@ -36,8 +46,7 @@ _OF_THE_TEMPLATE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(msgspec.Struct, frozen=True):
     """`sql` and what the template's directives asked for. The values of `used_secrets` go to the
     engine as query parameters of those names."""
 
@@ -45,6 +54,7 @@ class Rendered:
     max_threads: int | None = None
     cache_ttl_s: int | None = None
     used_secrets: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()  # what `table()` has named
     activated: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     backend_hint: str | None = None
@@ -135,7 +145,13 @@ class Template:
                 line=_line_of(missing.__traceback__),
             ) from None
         except _OF_THE_TEMPLATE as error:
-            raise TemplateError(_explain(error), line=_line_of(error.__traceback__)) from None
+            text = _explain(error)
+            helps = text == NOT_A_FUNCTION or "NoneType" in text
+            raise TemplateError(
+                text,
+                documentation=DEFINED_PAGE if helps else None,
+                line=_line_of(error.__traceback__),
+            ) from None
         if run.is_exhausted:  # `{% finally %}{% break %}` can drop the error itself
             raise failure("the template goes over its limits")
         sql = "".join(pieces)
@@ -148,6 +164,7 @@ class Template:
             run.max_threads,
             run.cache_ttl_s,
             run.used_secrets,
+            run.named_tables,
             run.activated,
             run.disabled,
             run.backend_hint,
@@ -157,20 +174,35 @@ class Template:
 def compile_template(source: str, *, limits: TemplateLimits = DEFAULT_LIMITS) -> Template:
     """`source` is the text after the `%`. Raises TemplateSyntaxError with line and column."""
     try:
-        nodes = parse_template(source, limits)
-        assigned = frozenset(assigned_names(nodes))
-        render = compile_nodes(nodes, assigned, limits)
-        parameters = find_parameters(nodes, assigned)
+        return _compile(source, limits)[0]
     except (RecursionError, MemoryError):
         raise TemplateSyntaxError("the template is nested too deeply", line=1, column=1) from None
+
+
+def compile_with_paths(
+    source: str, *, limits: TemplateLimits = DEFAULT_LIMITS
+) -> tuple[Template, Paths]:
+    """The same, and the ways through the template."""
+    try:
+        template, nodes = _compile(source, limits)
+        return template, find_paths(nodes, Origins(nodes, template.parameters))
+    except (RecursionError, MemoryError):
+        raise TemplateSyntaxError("the template is nested too deeply", line=1, column=1) from None
+
+
+def _compile(source: str, limits: TemplateLimits) -> tuple[Template, list[Node]]:
+    nodes = parse_template(source, limits)
+    assigned = frozenset(assigned_names(nodes))
+    render = compile_nodes(nodes, assigned, limits)
+    parameters = find_parameters(nodes, assigned)
     first: dict[str, Parameter] = {}
     for parameter in parameters:
         if parameter.used_in is None:
             first.setdefault(parameter.name, parameter)
     arrays = {name: one.element_type for name, one in first.items() if one.element_type}
-    written = [node for expression in _expressions(nodes) for node in ast.walk(expression)]
+    written = [node for expression in expressions_of(nodes) for node in walk(expression)]
     names = {node.id for node in written if isinstance(node, ast.Name)}
-    return Template(
+    template = Template(
         source=source,
         parameters=parameters,
         array_parameters=frozenset(arrays),
@@ -184,6 +216,7 @@ def compile_template(source: str, *, limits: TemplateLimits = DEFAULT_LIMITS) ->
             isinstance(node, ast.Attribute) and node.attr == "append" for node in written
         ),
     )
+    return template, nodes
 
 
 def _copy(value: Any, depth: int = 0) -> Any:
@@ -206,31 +239,12 @@ def _check_encoding(run: Run, sql: str) -> None:
         raise_too_long(run)
 
 
-def _expressions(nodes: list[Node]) -> list[ast.AST]:
-    found: list[ast.AST] = []
-    for node in nodes:
-        match node:
-            case Output(expression):
-                found.append(expression)
-            case Statement(statement):
-                found.append(statement)
-            case If(branches):
-                found += [condition for condition, _ in branches if condition is not None]
-            case For():
-                found.append(node.iterable)
-            case While():
-                found.append(node.condition)
-        for block in blocks_of(node):
-            found += _expressions(block)
-    return found
-
-
 def _explain(error: Exception) -> str:
     if isinstance(error, RecursionError | MemoryError):
         return "the template takes too much to be rendered"
     text = _LOCAL_NAME.sub(r"'\1'", str(error)) or type(error).__name__
     if "unhashable type" in text or "not callable" in text:
-        return "wrong syntax, you might be using a not valid function inside a control block"
+        return NOT_A_FUNCTION
     return text[:500]
 
 

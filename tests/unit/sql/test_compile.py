@@ -109,7 +109,7 @@ def test_a_pipe_requires_parameters_when_what_it_reaches_does() -> None:
 
 def test_a_cycle_that_a_parameter_makes_is_spelled_out() -> None:
     pipe = compile_nodes(
-        ("a", "%SELECT * FROM {{symbol(x)}}"),
+        ("a", "%SELECT * FROM {{table(x)}}"),
         ("b", "SELECT * FROM a"),
         ("e", "SELECT * FROM b"),
     )
