@@ -60,11 +60,37 @@ class Settings(BaseSettings):
     max_result_bytes: int = Field(
         100_000_000, ge=1000, description="The size limit of one answer, in bytes."
     )
+    max_spool_bytes: int = Field(
+        1_000_000_000,
+        ge=0,
+        description="Disk space for answers that wait for slow readers, in bytes.",
+    )
     max_query_bytes: int = Field(
         262_144, ge=1000, description="The size limit of one compiled statement, in bytes."
     )
     max_body_bytes: int = Field(
         1_000_000, ge=1000, description="The size limit of a request's body, in bytes."
+    )
+    max_url_bytes: int = Field(
+        8192, ge=256, description="The size limit of a request's URL, in bytes (414 beyond)."
+    )
+    max_headers_bytes: int = Field(
+        65_536, ge=1000, description="The size limit of a request's headers, in bytes (431 beyond)."
+    )
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="How long a request's first line and headers may take, in seconds."
+    )
+    min_body_bytes_per_s: int = Field(
+        1000, ge=0, description="The lowest rate of a request's body; slower ones get 408."
+    )
+    keep_alive_s: float = Field(
+        75.0, gt=0, description="How long an idle connection is kept open, in seconds."
+    )
+    max_connections: int = Field(
+        4096, ge=0, description="Connections at a time; those beyond get 429. 0 means no limit."
+    )
+    max_connections_per_address: int = Field(
+        1024, ge=0, description="Connections of one address at a time; 0 means no limit."
     )
     max_waiting_requests: int = Field(
         1000, ge=1, description="Requests in the server at a time; those beyond get 429."

@@ -18,6 +18,7 @@ from pipewren.project.assembly import parse_project
 from pipewren.serve.admission import Admission
 from pipewren.serve.app import App
 from pipewren.serve.server import Server
+from pipewren.serve.spool import SpoolRoom
 from pipewren.settings import Settings
 from pipewren.sql.graph import compile_pipes
 from pipewren.storage.deployments import StoredDeployment
@@ -26,6 +27,7 @@ from pipewren.storage.tokens import Scope, StoredToken
 from pipewren.storage.workspaces import Workspace
 from pipewren.testing.engine import ScriptedEngine
 
+CREATED_AT = "2026-01-31 12:34:56.123456"
 WORKSPACE = Workspace("0" * 31 + "1", "tests", None)
 ADMIN, READER, OTHER = "admin token value", "reader token value", "other token value"
 SCOPES: Mapping[str, tuple[str, frozenset[Scope]]] = {
@@ -92,7 +94,7 @@ def make_server(tmp_path: Path) -> Callable[..., Server]:
     def make(engine: ScriptedEngine, **settings: Any) -> Server:
         project = parse_project({name: text.encode() for name, text in FILES.items()})
         pipes = compile_pipes(project)
-        stored = StoredDeployment(1, WORKSPACE.id, 1, "", "live", {})
+        stored = StoredDeployment(1, WORKSPACE.id, 1, "", "live", {}, CREATED_AT)
         ids = {name: f"t_{number:032x}" for number, name in enumerate(sorted(pipes))}
         deployment = make_deployment(WORKSPACE, stored, project, pipes, tables={}, pipe_ids=ids)
         tokens = [
@@ -113,6 +115,7 @@ def make_server(tmp_path: Path) -> Callable[..., Server]:
             deployments={WORKSPACE.id: deployment},
             admission=Admission(2),
             limits={Lane.LIGHT: Limits(), Lane.HEAVY: Limits(max_threads=2)},
+            spool_room=SpoolRoom(tmp_path / "spool", 10_000_000, 0),
         )
 
     return make

@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from pipewren.engine.contract import Limits
 from pipewren.engine.job import Job
+from pipewren.engine.outcome import Outcome
 from pipewren.engine.pool import WorkerPool
 from pipewren.engine.profile import Profile
 from pipewren.errors import TimedOut, Unavailable
@@ -211,7 +212,7 @@ async def test_a_job_that_is_killed_holds_its_worker_until_kill_has_returned(
         may_end.wait()
 
     loop = asyncio.get_running_loop()
-    job = Job(first, loop.create_future())
+    job = Job(first, Outcome(loop))
     job_of_first.append(job)
     pool.submit(job)
     await asyncio.to_thread(started.wait)
@@ -221,7 +222,7 @@ async def test_a_job_that_is_killed_holds_its_worker_until_kill_has_returned(
     second = asyncio.ensure_future(pool.run(lambda connection: "second"))
 
     may_end.set()
-    await job.future
+    await job.outcome
     done, _ = await asyncio.wait([second], timeout=0.05)
     assert not done
     kill_returned.set()

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from pipewren.serve.bounds import HttpBounds
 from pipewren.serve.supervisor import Ready, ServeOptions, supervise
-from pipewren.settings import address_space_bytes, read_settings
+from pipewren.settings import Settings, address_space_bytes, read_settings
 
 
 def serve_project(flags: Mapping[str, Any], *, config: Path | None, example: bool) -> int:
@@ -28,9 +29,22 @@ def serve_project(flags: Mapping[str, Any], *, config: Path | None, example: boo
             payload=payload,
             address_space_bytes=address_space_bytes(settings),
             shutdown_grace_s=settings.shutdown_grace_s,
+            http=_http_bounds(settings),
             log=_say,
             on_ready=_welcome,
         )
+    )
+
+
+def _http_bounds(settings: Settings) -> HttpBounds:
+    return HttpBounds(
+        max_url_bytes=settings.max_url_bytes,
+        max_headers_bytes=settings.max_headers_bytes,
+        head_timeout_s=settings.head_timeout_s,
+        min_body_bytes_per_s=settings.min_body_bytes_per_s,
+        keep_alive_s=settings.keep_alive_s,
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
     )
 
 

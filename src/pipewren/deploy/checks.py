@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from pipewren.deploy.deployment import Deployment
+import msgspec
+
+from pipewren.deploy.deployment import Deployment, ResultColumn, with_columns
 from pipewren.engine.contract import Engine, Limits, Statement
 from pipewren.errors import (
     EngineError,
@@ -35,17 +37,20 @@ _LIMITS = Limits(max_execution_time_s=30)
 
 @dataclass(frozen=True, slots=True)
 class NodeCheck:
-    """What became of a node. `reads` are the nodes of its pipe in its statement."""
+    """What became of a node. `reads` are the nodes of its pipe in its statement; `columns` those of
+    its result, None where only values could tell."""
 
     pipe: CompiledPipe
     node: CompiledNode
     reads: frozenset[str]
     mistake: PipewrenError | None
+    columns: tuple[ResultColumn, ...] | None = None
 
 
-async def check_statements(engine: Engine, deployment: Deployment) -> None:
-    """Check every node of every pipe. Raises ProjectErrors with all mistakes, in file order; a
-    node that reads one with a mistake is not blamed for it."""
+async def check_statements(engine: Engine, deployment: Deployment) -> Deployment:
+    """Check every node of every pipe; the deployment comes back with its endpoints' columns. Raises
+    ProjectErrors with all mistakes, in file order; a node that reads one with a mistake is not
+    blamed for it."""
     checked = await asyncio.gather(
         *(
             _check_node(engine, deployment, pipe, node)
@@ -62,6 +67,12 @@ async def check_statements(engine: Engine, deployment: Deployment) -> None:
     ]
     if mistakes:
         raise ProjectErrors(mistakes)
+    described = {
+        one.pipe.name: one.columns
+        for one in checked
+        if one.columns is not None and one.node is one.pipe.output
+    }
+    return with_columns(deployment, described)
 
 
 async def _check_node(
@@ -71,11 +82,11 @@ async def _check_node(
     try:
         statement, is_placeholder = _compile(deployment, pipe, node)
         reads = statement.nodes
-        await engine.run(
+        described = await engine.run(
             Statement(
                 Sql(f"DESCRIBE TABLE (\n{statement.sql}\n)"),
                 deployment.database,
-                "Null",
+                "JSONCompactEachRow",
                 _LIMITS,
                 statement.settings,
             )
@@ -86,7 +97,13 @@ async def _check_node(
         return NodeCheck(pipe, node, reads, error)
     except (TemplateError, StatementError) as error:
         return NodeCheck(pipe, node, reads, error)
-    return NodeCheck(pipe, node, reads, None)
+    return NodeCheck(pipe, node, reads, None, _read_columns(described.body))
+
+
+def _read_columns(body: bytes) -> tuple[ResultColumn, ...]:
+    """The rows of a DESCRIBE: name, type, and more that only tables have."""
+    rows = msgspec.json.Decoder(list[str]).decode_lines(body)
+    return tuple(ResultColumn(row[0], row[1]) for row in rows)
 
 
 def _compile(

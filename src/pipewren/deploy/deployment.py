@@ -4,22 +4,33 @@ deploy atomic for requests: each takes one `Deployment` at its start and keeps i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pipewren.errors import NotFound
 from pipewren.project.model import NodeType, Project
 from pipewren.sql.graph import CompiledPipe
+from pipewren.sql.service_datasources import SERVICE_DATASOURCES
 from pipewren.storage.deployments import StoredDeployment, TableVersion
 from pipewren.storage.workspaces import Workspace
 
 
 @dataclass(frozen=True, slots=True)
+class ResultColumn:
+    """A column of a result. `type` is ClickHouse's type text, `Nullable(Float64)`."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A published pipe, ready to be called. `id` is `t_<hex>`."""
+    """A published pipe, ready to be called. `id` is `t_<hex>`. `columns` are those that the
+    engine described at the deploy; None where it could not without values."""
 
     name: str
     id: str
     pipe: CompiledPipe
+    columns: tuple[ResultColumn, ...] | None = None
 
     @property
     def array_parameters(self) -> frozenset[str]:
@@ -29,9 +40,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """`endpoints` are by name and by id; `names` are those of data sources and pipes, which a
-    template may choose from at run time; `database` is the one in which names of data sources are
-    aliases of this deployment's tables."""
+    """`endpoints` are by name and by id; `names` are those of data sources (those of the service
+    too) and pipes, which a template may choose from at run time; `database` is the one in which
+    names of data sources are aliases of this deployment's tables. `pipe_ids` and `pipe_times`
+    (created at) are by name, of all pipes."""
 
     workspace: Workspace
     stored: StoredDeployment
@@ -40,6 +52,8 @@ class Deployment:
     endpoints: Mapping[str, Endpoint]
     tables: Mapping[str, TableVersion]
     names: frozenset[str]
+    pipe_ids: Mapping[str, str] = field(default_factory=dict)
+    pipe_times: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def database(self) -> str:
@@ -70,12 +84,26 @@ def make_deployment(
     *,
     tables: Mapping[str, TableVersion],
     pipe_ids: Mapping[str, str],
+    pipe_times: Mapping[str, str] | None = None,
 ) -> Deployment:
     """Put a compiled project together with what the store knows of it. `pipe_ids` has an id for
-    every published pipe."""
+    every pipe."""
     endpoints: dict[str, Endpoint] = {}
     for name in published_pipes(project):
         endpoint = Endpoint(name, pipe_ids[name], pipes[name])
         endpoints[name] = endpoints[endpoint.id] = endpoint
-    names = frozenset((*project.datasources, *project.pipes))
-    return Deployment(workspace, stored, project, pipes, endpoints, tables, names)
+    names = frozenset((*project.datasources, *project.pipes, *SERVICE_DATASOURCES))
+    return Deployment(
+        workspace, stored, project, pipes, endpoints, tables, names, pipe_ids, pipe_times or {}
+    )
+
+
+def with_columns(
+    deployment: Deployment, columns: Mapping[str, tuple[ResultColumn, ...]]
+) -> Deployment:
+    """The same with what the engine described, by the pipe's name."""
+    endpoints: dict[str, Endpoint] = {}
+    for endpoint in deployment.endpoints.values():
+        described = replace(endpoint, columns=columns.get(endpoint.name))
+        endpoints[endpoint.name] = endpoints[endpoint.id] = described
+    return replace(deployment, endpoints=endpoints)

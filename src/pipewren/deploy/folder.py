@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pipewren.deploy.checks import check_statements
-from pipewren.deploy.deployment import Deployment, make_deployment, published_pipes
+from pipewren.deploy.deployment import Deployment, make_deployment
 from pipewren.deploy.inventory import count_rows, list_databases, list_tables
 from pipewren.deploy.tables import TablePlan, describe_change, plan_tables
 from pipewren.engine.contract import Engine
@@ -56,8 +56,7 @@ async def deploy_folder(
     if live is not None and live.digest == digest and await _is_whole(target, live, plan):
         target.progress(f"deployment {live.number} is unchanged")
         deployment = _assemble(target, live, project, pipes, plan)
-        await check_statements(target.engine, deployment)
-        return deployment
+        return await check_statements(target.engine, deployment)
 
     with target.store.begin() as connection:
         for version in plan.new:
@@ -73,7 +72,7 @@ async def deploy_folder(
         await _create_tables(target, project, plan)
         await _create_aliases(target, prepared, plan)
         deployment = _assemble(target, prepared, project, pipes, plan)
-        await check_statements(target.engine, deployment)
+        deployment = await check_statements(target.engine, deployment)
     except ProjectErrors:
         await _undo(target, prepared, plan)
         raise
@@ -152,11 +151,17 @@ def _assemble(
     pipes: Mapping[str, CompiledPipe],
     plan: TablePlan,
 ) -> Deployment:
-    published = published_pipes(project)
     with target.store.begin() as connection:
-        ids = stored.ensure_pipe_ids(connection, target.workspace.id, published)
+        ids = stored.ensure_pipe_ids(connection, target.workspace.id, list(project.pipes))
+        times = stored.list_pipe_times(connection, target.workspace.id)
     return make_deployment(
-        target.workspace, deployment, project, pipes, tables=plan.tables, pipe_ids=ids
+        target.workspace,
+        deployment,
+        project,
+        pipes,
+        tables=plan.tables,
+        pipe_ids=ids,
+        pipe_times=times,
     )
 
 

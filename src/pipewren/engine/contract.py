@@ -8,7 +8,6 @@ here knows of pipes, tokens or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -109,6 +108,21 @@ class EngineHealth:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
+class ResultStream(Protocol):
+    """An async iterator of the engine's chunks. `statistics` are whole when it has ended."""
+
+    @property
+    def statistics(self) -> Statistics: ...
+
+    def __aiter__(self) -> ResultStream: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    async def aclose(self) -> None:
+        """End the query now, if it is not over; may be called again."""
+        ...
+
+
 class Engine(Protocol):
     """A running ClickHouse. Every method raises `errors.EngineError` (scrubbed), `errors.TimedOut`
     or `errors.Unavailable`; cancelling the awaiting task cancels the query in the engine."""
@@ -120,7 +134,7 @@ class Engine(Protocol):
         """Run one SELECT on a read-only connection; the whole result is in memory."""
         ...
 
-    def stream(self, statement: Statement) -> AsyncIterator[bytes]:
+    def stream(self, statement: Statement) -> ResultStream:
         """Run one SELECT and yield the engine's chunks; in formats with a head each chunk is a
         whole document (engine-chdb.md section 1). The caller must exhaust or close it."""
         ...

@@ -58,9 +58,9 @@ class Delivery:
 
 def settle(job: Job, outcome: Any, error: BaseException | None) -> None:
     """Hand a job's outcome to whoever awaits it; nobody does when it was cancelled."""
-    if job.future.done():
+    if job.outcome.done():
         return
     if error is None:
-        job.future.set_result(outcome)
+        job.outcome.set_result(outcome)
     else:
-        job.future.set_exception(error)
+        job.outcome.set_exception(error)

@@ -7,13 +7,13 @@ is under way waits until that KILL has returned (design, decision 7).
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 from pipewren.engine.connection import Connection
+from pipewren.engine.outcome import Outcome
 from pipewren.engine.profile import Profile
 
 
@@ -24,7 +24,7 @@ class Phase(Enum):
 
 
 class Job:
-    """One piece of work. `future` belongs to the event loop; the rest is guarded by `_lock`.
+    """One piece of work. `outcome` belongs to the event loop; the rest is guarded by `_lock`.
 
     `profile` None means the worker's own, pooled connection. `limit_s` counts from the start of
     the work (None: no limit). `interrupt` wakes work that waits for its reader (streams).
@@ -35,11 +35,11 @@ class Job:
         "_lock",
         "act",
         "connection_name",
-        "future",
         "interrupt",
         "is_cancelled",
         "kill_asked_at",
         "limit_s",
+        "outcome",
         "phase",
         "profile",
         "started_at",
@@ -48,14 +48,14 @@ class Job:
     def __init__(
         self,
         act: Callable[[Connection], Any],
-        future: asyncio.Future[Any],
+        outcome: Outcome,
         *,
         profile: Profile | None = None,
         limit_s: float | None = None,
         interrupt: Callable[[], None] | None = None,
     ) -> None:
         self.act = act
-        self.future = future
+        self.outcome = outcome
         self.profile = profile
         self.limit_s = limit_s
         self.interrupt = interrupt

@@ -13,6 +13,7 @@ from pipewren.engine.connection import Connection
 from pipewren.engine.delivery import Delivery
 from pipewren.engine.errors import make_timeout
 from pipewren.engine.job import Job, Phase
+from pipewren.engine.outcome import Outcome
 from pipewren.engine.profile import Profile
 from pipewren.engine.worker import Connect, JobQueue, Worker
 from pipewren.errors import Unavailable
@@ -68,13 +69,13 @@ class WorkerPool:
         `limit_s` seconds of running, or Unavailable when the pool is closed."""
         job = Job(
             act,
-            asyncio.get_running_loop().create_future(),
+            Outcome(asyncio.get_running_loop()),
             profile=profile,
             limit_s=limit_s,
         )
         self.submit(job)
         try:
-            return await job.future
+            return await job.outcome
         except asyncio.CancelledError:
             self.cancel(job)
             raise
@@ -113,8 +114,8 @@ class WorkerPool:
                     self._stuck += 1
             elif job.limit_s is not None and now - job.started_at > job.limit_s + _GRACE_S:
                 self.cancel(job, now)
-                if not job.future.done():
-                    job.future.set_exception(make_timeout(job.limit_s))
+                if not job.outcome.done():
+                    job.outcome.set_exception(make_timeout(job.limit_s))
 
     def begin_close(self, *, kill: bool = True) -> None:
         """Take nothing more, refuse what waits, kill what runs, send the workers home."""
@@ -126,8 +127,8 @@ class WorkerPool:
                 break
             if job is not None:
                 job.cancel(monotonic())
-                if not job.future.done():
-                    job.future.set_exception(Unavailable("The server is stopping."))
+                if not job.outcome.done():
+                    job.outcome.set_exception(Unavailable("The server is stopping."))
         if kill:
             self.kill_running()
         for _ in self._workers:
@@ -138,8 +139,8 @@ class WorkerPool:
             job = worker.current
             if job is not None:
                 self.cancel(job)
-                if not job.future.done():
-                    job.future.set_exception(Unavailable("The server is stopping."))
+                if not job.outcome.done():
+                    job.outcome.set_exception(Unavailable("The server is stopping."))
 
     def join(self, deadline: float) -> bool:
         """Wait until `deadline` (monotonic) for the threads; False when one is still busy.

@@ -31,6 +31,8 @@ _FORMATS: tuple[tuple[str, str], ...] = (
     ("output_format_json_quote_64bit_integers", "0"),
     ("output_format_json_quote_denormals", "0"),
     ("output_format_json_escape_forward_slashes", "1"),
+    ("output_format_json_validate_utf8", "1"),  # else text that is not UTF-8 is no valid JSON
+    ("output_format_parquet_string_as_string", "0"),
 )
 
 # Row order and leniency of the reference's older ClickHouse (engine-compat.md); what they cost

@@ -10,6 +10,7 @@ from pipewren.engine.connection import Connection
 from pipewren.engine.contract import Result, Statement, Statistics
 from pipewren.engine.delivery import Delivery
 from pipewren.engine.job import Job
+from pipewren.engine.outcome import Outcome
 from pipewren.engine.pool import WorkerPool
 from pipewren.engine.profile import Profile
 
@@ -52,9 +53,9 @@ class EmbeddedStream:
         job = self._job or self._start()
         try:
             while not self._chunks:
-                if job.future.done():
+                if job.outcome.done():
                     self._is_closed = True
-                    job.future.result()  # raises the query's error, if any
+                    job.outcome.result()  # raises the query's error, if any
                     raise StopAsyncIteration
                 self._arrived.clear()
                 await self._arrived.wait()
@@ -68,20 +69,20 @@ class EmbeddedStream:
         """End the query now, if it is not over; may be called again."""
         self._is_closed = True
         self._chunks.clear()
-        if self._job is not None and not self._job.future.done():
+        if self._job is not None and not self._job.outcome.done():
             self._pool.cancel(self._job)
-            self._job.future.cancel()
+            self._job.outcome.cancel()
 
     def _start(self) -> Job:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        outcome = Outcome(asyncio.get_running_loop())
         job = Job(
             self._pump,
-            future,
+            outcome,
             profile=self._profile,
             limit_s=self._statement.limits.max_execution_time_s,
             interrupt=lambda: self._credits.put(False),
         )
-        future.add_done_callback(self._wake)
+        outcome.when_done(self._arrived.set)
         for _ in range(_AHEAD):
             self._credits.put(True)
         self._pool.submit(job)
@@ -111,8 +112,3 @@ class EmbeddedStream:
         if not self._is_closed:
             self._chunks.append(chunk.body)
             self._arrived.set()
-
-    def _wake(self, future: asyncio.Future[None]) -> None:
-        if not future.cancelled():
-            future.exception()  # read, so that a stream nobody finishes is no warning
-        self._arrived.set()

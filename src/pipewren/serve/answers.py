@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from pipewren.errors import (
 Header = tuple[bytes, bytes]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-# A message of our own: `status`, `headers` and the whole `body` (see protocol.py).
+# A message of our own: `status`, the header lines `head` and the whole `body` (see exchange.py).
 ANSWER = "pipewren.answer"
 JSON_TYPE = b"application/json; charset=UTF-8"
 # Browsers call endpoints with a JWT; errors must be readable to them too (client-compat.md 1.12).
@@ -47,6 +48,16 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     headers: tuple[Header, ...]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedAnswer:
+    """An answer whose body is sent as it is produced. Where `parts` raises, the connection is
+    cut, so that what was sent cannot look complete. Closing `parts` stops what produces them."""
+
+    status: int
+    headers: tuple[Header, ...]
+    parts: AsyncGenerator[bytes, None]
 
 
 def json_answer(status: int, value: object, headers: tuple[Header, ...] = ()) -> Answer:
@@ -76,17 +87,9 @@ def error_answer(error: BaseException, request_id: str) -> Answer:
     return json_answer(error.status, body, tuple(headers))
 
 
-async def send_answer(
-    scope: Mapping[str, Any], send: Send, answer: Answer, extra: tuple[Header, ...]
-) -> None:
-    """Send it in one message where the server takes that, else as ASGI's two. A HEAD request gets
-    the length and no body."""
-    headers = [*answer.headers, *extra]
-    if answer.status != 204:
-        headers.append((b"content-length", b"%d" % len(answer.body)))
-    body = b"" if scope["method"] == "HEAD" else answer.body
-    if ANSWER in scope.get("extensions", ()):
-        await send({"type": ANSWER, "status": answer.status, "headers": headers, "body": body})
-        return
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def header_lines(headers: Iterable[Header]) -> bytes:
+    """As they stand in a head. Raises ValueError for a line break, which would begin another."""
+    lines = [b"%b: %b" % header for header in headers]
+    if any(b"\n" in line or b"\r" in line for line in lines):
+        raise ValueError("a line break in a header")
+    return b"".join(line + b"\r\n" for line in lines)

@@ -12,21 +12,21 @@ from typing import Any
 from pipewren.errors import (
     BadRequest,
     MethodNotAllowed,
-    NotFound,
     PayloadTooLarge,
     Unavailable,
 )
 from pipewren.serve.answers import (
-    CORS,
     PREFLIGHT,
     Answer,
     Send,
+    StreamedAnswer,
     error_answer,
     json_answer,
-    send_answer,
 )
 from pipewren.serve.call import read_call
 from pipewren.serve.request import call_endpoint
+from pipewren.serve.routes import OPENAPI, answer_route
+from pipewren.serve.sending import send_answer
 from pipewren.serve.server import Server
 
 Scope = Mapping[str, Any]
@@ -44,14 +44,9 @@ class App:
         self._request_ids = make_request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._answer(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._lifespan(self, receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1000})
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._serve_other(scope, receive, send)
+            return
         request_id = next(self._request_ids)
         try:
             answer = await self._route(scope, receive)
@@ -62,10 +57,15 @@ class App:
             # nobody waits for any more, and then nothing is sent.
             stopped = Unavailable("The server is stopping: try again in a moment")
             answer = error_answer(stopped, request_id)
-        extra = ((b"x-request-id", request_id.encode()), *CORS)
-        await send_answer(scope, send, answer, extra)
+        await send_answer(scope, send, answer, request_id, cors=scope["path"].startswith(PIPES))
 
-    async def _route(self, scope: Scope, receive: Receive) -> Answer:
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(self, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _route(self, scope: Scope, receive: Receive) -> Answer | StreamedAnswer:
         path: str = scope["path"]
         method: str = scope["method"]
         server = self.server
@@ -76,13 +76,15 @@ class App:
             raise Unavailable("The server is starting or stopping: try again in a moment")
         if path.startswith(PIPES):
             name, dot, extension = path[len(PIPES) :].rpartition(".")
-            if dot and "/" not in path[len(PIPES) :]:
+            # openapi.json is the description of all endpoints; POST reaches one of that name.
+            is_call = dot and extension != "pipe" and (path != OPENAPI or method == "POST")
+            if is_call and "/" not in path[len(PIPES) :]:
                 if method == "OPTIONS":
                     return Answer(204, PREFLIGHT, b"")
                 _allow(method, ("GET", "POST", "HEAD", "OPTIONS"))
                 body = await _read_body(scope, receive, server.settings.max_body_bytes)
                 return await call_endpoint(read_call(scope, name, extension, body), server)
-        raise NotFound(f"There is no route {path}")
+        return await answer_route(scope, server)
 
 
 def make_request_ids() -> Iterator[str]:

@@ -13,12 +13,15 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from pipewren.errors import BadRequest
+from pipewren.serve.formats import CSV_HEADER
 
 Value = Any  # str, or Repeated; from a JSON body any JSON value
 
 # The rest of the reserved names act nowhere yet, but must not be handed to a pipe as unknown
 # parameters of the caller's (endpoints.md section 1, "Reserved").
-RESERVED = frozenset({"token", "q", "format", "from", "cli_version", "release_replacements"})
+RESERVED = frozenset(
+    {"token", "q", "format", "from", "cli_version", "release_replacements", CSV_HEADER}
+)
 OUTPUT_SWITCHES = frozenset(
     {
         "output_format_json_quote_64bit_integers",
@@ -35,13 +38,14 @@ class Repeated(list[str]):
 
 class EndpointCall(msgspec.Struct, frozen=True):
     """`values` are the template's parameters; `switches` are output settings that were asked for,
-    as (name, "1") pairs in name order."""
+    as (name, "1") pairs in name order; `csv_header` is what was sent of that name."""
 
     name: str
     extension: str
     token: str | None
     values: Mapping[str, Value]
     switches: tuple[tuple[str, str], ...] = ()
+    csv_header: Value = None
 
 
 def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) -> EndpointCall:
@@ -80,7 +84,12 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
         if key not in RESERVED and key not in OUTPUT_SWITCHES and value is not None
     }
     return EndpointCall(
-        name, extension, str(token) if token is not None else None, values, switches
+        name,
+        extension,
+        str(token) if token is not None else None,
+        values,
+        switches,
+        given.get(CSV_HEADER),
     )
 
 

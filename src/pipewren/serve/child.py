@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import importlib
 import json
 import os
@@ -20,16 +21,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import uvicorn
 
 from pipewren.errors import PipewrenError, StartError
+from pipewren.serve.bounds import HttpBounds
 from pipewren.serve.child_process import CHILD_MODULE, EXIT_START_ERROR
 from pipewren.serve.lifespan import Asgi, Lifespan
-from pipewren.serve.protocol import BoundedProtocol
+from pipewren.serve.protocol import HttpConnection
+from pipewren.serve.traffic import Traffic
 
-KEEP_ALIVE_S = 75
 EXIT_CRASHED = 1
 EXIT_USAGE = 2
 EXIT_ORPHANED = 4  # nobody is left to see it
@@ -158,7 +160,9 @@ def _serve(app: Asgi, order: Mapping[str, Any], status: int) -> int:
         app,
         interface="asgi3",
         loop="uvloop",
-        http=BoundedProtocol,
+        http=cast(
+            Any, functools.partial(HttpConnection, Traffic(HttpBounds(**order.get("http", {}))))
+        ),
         ws="none",
         lifespan="off",  # ours takes its place
         log_config=None,
@@ -167,7 +171,6 @@ def _serve(app: Asgi, order: Mapping[str, Any], status: int) -> int:
         proxy_headers=False,
         server_header=False,
         backlog=order["backlog"],
-        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=order["shutdown_grace_s"],
     )
     sockets = [socket.socket(fileno=descriptor) for descriptor in order["listeners"]]

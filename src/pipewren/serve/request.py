@@ -14,33 +14,31 @@ from msgspec.structs import replace
 from pipewren.access.authorize import authorize_endpoint
 from pipewren.access.caller import authenticate
 from pipewren.deploy.deployment import Deployment, Endpoint
-from pipewren.engine.contract import Lane, Limits, Result, Statement
-from pipewren.engine.errors import RESULT_TOO_LARGE
-from pipewren.errors import BadRequest, EngineError
-from pipewren.serve.answers import Answer
+from pipewren.engine.contract import Limits, Statement
+from pipewren.errors import BadRequest
+from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.call import EndpointCall, Repeated, Value
 from pipewren.serve.formats import Format, find_format
 from pipewren.serve.pace import Pace
+from pipewren.serve.results import answer_statement
 from pipewren.serve.server import Server
 from pipewren.sql.compile import CompiledStatement, compile_endpoint
 from pipewren.sqltext import Sql
 
 
-async def call_endpoint(call: EndpointCall, server: Server) -> Answer:
+async def call_endpoint(call: EndpointCall, server: Server) -> Answer | StreamedAnswer:
     """Answer one call. Raises errors of `errors.py` only, each with its HTTP status."""
     caller = authenticate(call.token, server.keyring)
     deployment = server.deployments[caller.workspace_id]
     endpoint = deployment.endpoint(call.name)
     authorize_endpoint(caller, endpoint.name, endpoint.id)
-    format = find_format(call.extension)
+    format = find_format(call.extension, call.csv_header)
     values = read_values(endpoint, call.values)
     compiled = compile_endpoint(endpoint.pipe, values, tables=deployment.names)
     check_size(compiled.sql, server.settings.max_query_bytes)
     pace = server.paces.of(endpoint.id)
     statement = make_statement(compiled, deployment, format, call, server.limits[pace.lane], pace)
-    with server.admission:
-        result = await run_statement(statement, endpoint, pace, server)
-    return Answer(200, ((b"content-type", format.content_type),), result.body)
+    return await answer_statement(statement, endpoint, format, pace, server)
 
 
 def read_values(endpoint: Endpoint, given: Mapping[str, Value]) -> Mapping[str, Value]:
@@ -76,8 +74,9 @@ def make_statement(
     if compiled.max_threads is not None:
         limits = replace(limits, max_threads=min(compiled.max_threads, limits.max_threads))
     settings = compiled.settings
-    if call.switches:
-        settings = tuple(sorted({**dict(settings), **dict(call.switches)}.items()))
+    if call.switches or format.settings:
+        given = {**dict(settings), **dict(call.switches), **dict(format.settings)}
+        settings = tuple(sorted(given.items()))
     return Statement(
         compiled.sql,
         deployment.database,
@@ -86,30 +85,3 @@ def make_statement(
         settings,
         lane=pace.lane,
     )
-
-
-async def run_statement(
-    statement: Statement, endpoint: Endpoint, pace: Pace, server: Server
-) -> Result:
-    """Run it small; where the result passes that bound, run it again under the answer's limit, and
-    remember the endpoint as large. Raises EngineError, TimedOut or BadRequest."""
-    if not pace.is_large:
-        try:
-            result = await server.engine.run(statement)
-        except EngineError as error:
-            if error.engine_code != RESULT_TOO_LARGE:
-                raise
-            pace.is_large = True
-        else:
-            pace.observe(result.statistics.elapsed_s)
-            return result
-    max_bytes = server.settings.max_result_bytes
-    limits = replace(statement.limits, max_result_rows=0, max_result_bytes=max_bytes)
-    result = await server.engine.run(replace(statement, limits=limits, lane=Lane.HEAVY))
-    pace.observe(result.statistics.elapsed_s)
-    if len(result.body) > max_bytes:  # names and constant columns escape the engine's own count
-        raise BadRequest(
-            f"The result of {endpoint.name} is larger than {max_bytes:,} bytes (max_result_bytes): "
-            "add a LIMIT or select fewer columns"
-        )
-    return result

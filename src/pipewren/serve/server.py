@@ -11,6 +11,7 @@ from pipewren.deploy.deployment import Deployment
 from pipewren.engine.contract import Engine, Lane, Limits
 from pipewren.serve.admission import Admission
 from pipewren.serve.pace import Paces
+from pipewren.serve.spool import SpoolRoom
 from pipewren.settings import Settings
 from pipewren.storage.store import Store
 
@@ -27,4 +28,5 @@ class Server:
     deployments: Mapping[str, Deployment]
     admission: Admission
     limits: Mapping[Lane, Limits]
+    spool_room: SpoolRoom
     paces: Paces = field(default_factory=Paces)

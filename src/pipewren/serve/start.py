@@ -20,6 +20,7 @@ from pipewren.ingest.fixtures import load_fixtures
 from pipewren.project.loader import read_project
 from pipewren.serve.admission import Admission
 from pipewren.serve.server import Server
+from pipewren.serve.spool import SpoolRoom
 from pipewren.settings import Settings
 from pipewren.sql.graph import compile_pipes
 from pipewren.storage.objects import list_objects
@@ -88,6 +89,9 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
         deployments={workspace.id: deployment},
         admission=Admission(settings.max_waiting_requests),
         limits={Lane.LIGHT: options.light_limits, Lane.HEAVY: heavy_limits(options)},
+        spool_room=SpoolRoom(
+            settings.store_dir / "spool", settings.max_spool_bytes, settings.disk_reserve_bytes
+        ),
     )
     value = server.keyring.value_of(workspace.id, ADMIN_TOKEN) if opened.admin_is_new else None
     return StartedServer(server, value)

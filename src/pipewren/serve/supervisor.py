@@ -16,10 +16,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
 from pipewren.errors import StartError
+from pipewren.serve.bounds import HttpBounds
 from pipewren.serve.child_process import (
     EXIT_START_ERROR,
     ChildProcess,
@@ -72,6 +73,7 @@ class ServeOptions:
     shutdown_grace_s: float = 15.0
     closing_s: float = 5.0
     backlog: int = 4096
+    http: HttpBounds = field(default_factory=HttpBounds)
     log: Callable[[str], None] = log_to_stderr
     on_ready: Callable[[Ready], None] | None = None
 
@@ -135,6 +137,7 @@ class _Supervisor:
             "address_space_bytes": self._options.address_space_bytes,
             "shutdown_grace_s": self._options.shutdown_grace_s,
             "backlog": self._options.backlog,
+            "http": asdict(self._options.http),
         }
         descriptors = tuple(listener.fileno() for listener in self._listeners.sockets)
         try:

@@ -25,7 +25,7 @@ from pipewren.storage.store import now_text
 @dataclass(frozen=True, slots=True)
 class StoredDeployment:
     """`number` counts per workspace; its database is `w_<workspace id>_d<number>`. `digest` is of
-    all its files. `tables` maps a data source to the version of its table."""
+    all its files. `tables` maps a data source to the version of its table. `created_at` is UTC."""
 
     id: int
     workspace_id: str
@@ -33,6 +33,7 @@ class StoredDeployment:
     digest: str
     state: str
     tables: Mapping[str, int]
+    created_at: str
 
     @property
     def database(self) -> str:
@@ -66,6 +67,7 @@ def list_deployments(connection: Connection, workspace_id: str) -> list[StoredDe
             digest=row.digest,
             state=row.state,
             tables=versions.get(row.id, {}),
+            created_at=row.created_at,
         )
         for row in connection.execute(
             select(deployments)
@@ -89,13 +91,14 @@ def prepare_deployment(
         select(func.max(deployments.c.number)).where(deployments.c.workspace_id == workspace_id)
     ).scalar()
     number = int(highest or 0) + 1
+    created_at = now_text()
     inserted = connection.execute(
         insert(deployments).values(
             workspace_id=workspace_id,
             number=number,
             digest=digest,
             state="preparing",
-            created_at=now_text(),
+            created_at=created_at,
         )
     )
     key = inserted.inserted_primary_key
@@ -117,7 +120,9 @@ def prepare_deployment(
                 for name, version in tables.items()
             ],
         )
-    return StoredDeployment(deployment_id, workspace_id, number, digest, "preparing", dict(tables))
+    return StoredDeployment(
+        deployment_id, workspace_id, number, digest, "preparing", dict(tables), created_at
+    )
 
 
 def set_live(connection: Connection, deployment: StoredDeployment) -> None:
@@ -216,3 +221,13 @@ def ensure_pipe_ids(connection: Connection, workspace_id: str, names: list[str])
         connection.execute(insert(pipe_ids), new)
         known.update({row["name"]: row["id"] for row in new})
     return {name: known[name] for name in names}
+
+
+def list_pipe_times(connection: Connection, workspace_id: str) -> dict[str, str]:
+    """Name -> when the pipe of that name was first deployed (UTC), of all pipes with an id."""
+    return {
+        row.name: row.created_at
+        for row in connection.execute(
+            select(pipe_ids).where(pipe_ids.c.workspace_id == workspace_id)
+        )
+    }

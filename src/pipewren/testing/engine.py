@@ -6,7 +6,7 @@ It implements `engine.contract.Engine`, so that routes are tested without ClickH
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,32 @@ from pipewren.engine.contract import (
 from pipewren.sqltext import Sql
 
 Reply = bytes | Exception | Callable[[Statement], bytes]
+
+
+@dataclass(slots=True)
+class ScriptedStream:
+    """The reply to a statement as a stream: one chunk, and none where it is empty."""
+
+    engine: ScriptedEngine
+    statement: Statement
+    statistics: Statistics = field(default_factory=Statistics)
+    closed: bool = False
+
+    def __aiter__(self) -> ScriptedStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.closed:
+            raise StopAsyncIteration
+        self.closed = True
+        result = await self.engine.run(self.statement)
+        self.statistics = result.statistics
+        if not result.body:
+            raise StopAsyncIteration
+        return result.body
+
+    async def aclose(self) -> None:
+        self.closed = True
 
 
 @dataclass(slots=True)
@@ -54,8 +80,8 @@ class ScriptedEngine:
                 return Result(body, Statistics(elapsed_s=0.001, rows_read=1, bytes_read=1))
         raise AssertionError(f"no reply for: {statement.sql}")
 
-    async def stream(self, statement: Statement) -> AsyncIterator[bytes]:
-        yield (await self.run(statement)).body
+    def stream(self, statement: Statement) -> ScriptedStream:
+        return ScriptedStream(self, statement)
 
     async def execute(self, sql: Sql, *, database: str | None = None) -> None:
         self.executed.append(sql)

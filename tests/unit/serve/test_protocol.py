@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -12,9 +13,11 @@ import pytest_asyncio
 import uvicorn
 from uvicorn.server import ServerState
 
-from pipewren.serve import protocol
-from pipewren.serve.answers import Answer, send_answer
-from pipewren.serve.protocol import BoundedProtocol
+from pipewren.serve.answers import Answer
+from pipewren.serve.bounds import HttpBounds
+from pipewren.serve.protocol import HttpConnection
+from pipewren.serve.sending import send_answer
+from pipewren.serve.traffic import Traffic
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 BODY = b"x" * 200_000
@@ -42,19 +45,35 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     answer = Answer(200, (), BODY if scope["path"] == "/large" else json.dumps(told).encode())
     if scope["path"] == "/asgi":
         scope = {**scope, "extensions": {}}
-    await send_answer(scope, send, answer, ((b"x-request-id", b"1"),))
+    await send_answer(scope, send, answer, "1", cors=True)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def listen() -> AsyncIterator[Callable[[HttpBounds], Awaitable[Connect]]]:
+    """Serve under given bounds; what comes back opens a connection."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(bounds: HttpBounds) -> Connect:
+            return await stack.enter_async_context(listening(bounds))
+
+        yield start
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def connect() -> AsyncIterator[Connect]:
-    config = uvicorn.Config(
-        app, interface="asgi3", http=BoundedProtocol, lifespan="off", timeout_keep_alive=1
-    )
+    async with listening(HttpBounds(keep_alive_s=1)) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def listening(bounds: HttpBounds) -> AsyncIterator[Connect]:
+    config = uvicorn.Config(app, interface="asgi3", lifespan="off", proxy_headers=False)
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
+    traffic = Traffic(bounds)
     server = await loop.create_server(
-        lambda: BoundedProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: HttpConnection(traffic, config, state, {}), "127.0.0.1", 0
     )
     port = server.sockets[0].getsockname()[1]
     writers: list[asyncio.StreamWriter] = []
@@ -68,7 +87,10 @@ async def connect() -> AsyncIterator[Connect]:
     for writer in writers:
         writer.close()
     server.close()
-    await asyncio.gather(*state.tasks, return_exceptions=True)
+    for exchange in list(state.tasks):
+        exchange.cancel()
+    while state.connections:
+        await asyncio.sleep(0)
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
@@ -139,7 +161,7 @@ async def test_http_1_0_and_connection_close_end_the_connection(connect: Connect
 @pytest.mark.parametrize(
     ("request_text", "status", "message"),
     [
-        (b"GET /" + b"a" * 17_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414, "16,384 bytes"),
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414, "8,192 bytes"),
         (b"GET /" + b"a" * 400_000, 414, "POST"),
         (b"GET / HTTP/1.1\r\nA: " + b"a" * 70_000 + b"\r\n\r\n", 431, "65,536 bytes"),
         (b"GET / HTTP/1.1\r\n" + b"A: a\r\n" * 20_000 + b"\r\n", 431, "65,536 bytes"),
@@ -160,9 +182,9 @@ async def test_what_is_no_request_gets_a_json_error_and_is_hung_up_on(
 
 
 async def test_a_head_that_does_not_come_is_given_up(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
+    listen: Callable[[HttpBounds], Awaitable[Connect]],
 ) -> None:
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.01)
+    connect = await listen(HttpBounds(head_timeout_s=0.01))
     for sent in (b"", b"GET / HTTP/1.1\r\nHost:"):
         reader, writer = await connect()
         writer.write(sent)

@@ -1,0 +1,18 @@
+"""Bounds on what clients may do to a server before a request of theirs is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HttpBounds:
+    """Sizes in bytes, times in seconds; see the settings of the same names."""
+
+    max_url_bytes: int = 8192
+    max_headers_bytes: int = 65_536
+    head_timeout_s: float = 10.0
+    min_body_bytes_per_s: int = 1000
+    keep_alive_s: float = 75.0
+    max_connections: int = 4096
+    max_connections_per_address: int = 1024

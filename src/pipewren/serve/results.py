@@ -1,0 +1,176 @@
+"""From a statement to its answer: small results whole, large ones as they are produced.
+
+Small results are the engine's own bytes in one piece. Where one passes that bound nothing is sent
+yet: the statement runs again as a stream, and the endpoint is remembered as large (design,
+decision 12). A stream is drained by a task of its own into a `Spool`, whatever its reader does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+
+from msgspec.structs import replace
+
+from pipewren.deploy.deployment import Endpoint
+from pipewren.engine.contract import Lane, Result, Statement
+from pipewren.engine.errors import RESULT_TOO_LARGE
+from pipewren.errors import BadRequest, EngineError
+from pipewren.serve.answers import Answer, StreamedAnswer
+from pipewren.serve.documents import Joiner, make_joiner
+from pipewren.serve.formats import Format, finish_body
+from pipewren.serve.pace import Pace
+from pipewren.serve.server import Server
+from pipewren.serve.spool import Spool
+
+STREAM_BLOCK_ROWS = 8192
+# A value of the statement can be a column of its own in every row, which the engine's bounds on
+# results do not count (engine-chdb.md section 4). So a long statement gets fewer rows at a time.
+_MAX_CONSTANT_BYTES = 64_000_000
+_MAX_BLOCK_BYTES = 8_000_000  # of which a handful are in memory at a time
+_TOTALS = re.compile(r"\bTOTALS\b", re.IGNORECASE)
+
+
+async def answer_statement(
+    statement: Statement, endpoint: Endpoint, format: Format, pace: Pace, server: Server
+) -> Answer | StreamedAnswer:
+    """Raises EngineError, TimedOut, BadRequest or TooManyRequests while nothing is sent."""
+    if not pace.is_large:
+        try:
+            with server.admission:
+                result = await server.engine.run(bound_small(statement))
+        except EngineError as error:
+            if error.engine_code != RESULT_TOO_LARGE:
+                raise
+            pace.is_large = max_rows(statement) >= statement.limits.max_result_rows
+        else:
+            pace.observe(result.statistics.elapsed_s)
+            return await _whole(result, format)
+    joiner = make_joiner(format.engine_format) if format.rewrite is None else None
+    if joiner is None or _TOTALS.search(statement.sql):  # a stream knows no totals
+        with server.admission:
+            result = await server.engine.run(bound_large(statement, server))
+        pace.observe(result.statistics.elapsed_s)
+        if len(result.body) > server.settings.max_result_bytes:
+            raise too_large(endpoint, server)
+        return await _whole(result, format)
+    return await _stream(statement, endpoint, format, joiner, pace, server)
+
+
+def bound_small(statement: Statement) -> Statement:
+    """Its limits are the pooled connections' own, unless it is long."""
+    rows = max_rows(statement)
+    if rows >= statement.limits.max_result_rows:
+        return statement
+    return replace(statement, limits=replace(statement.limits, max_result_rows=rows))
+
+
+def bound_large(statement: Statement, server: Server) -> Statement:
+    """For one piece: the answer's own limit, and of a long statement fewer rows."""
+    rows = max_rows(statement)
+    limits = replace(
+        statement.limits,
+        max_result_rows=0 if rows >= statement.limits.max_result_rows else rows,
+        max_result_bytes=server.settings.max_result_bytes,
+    )
+    return replace(statement, limits=limits, lane=Lane.HEAVY)
+
+
+def bound_stream(statement: Statement, server: Server) -> Statement:
+    """For chunks: bounded blocks. The bytes that are produced are counted here, not there."""
+    rows = min(STREAM_BLOCK_ROWS, max_rows(statement, _MAX_BLOCK_BYTES))
+    settings = {**dict(statement.settings), "max_block_size": str(rows)}
+    limits = replace(
+        statement.limits, max_result_rows=0, max_result_bytes=server.settings.max_result_bytes
+    )
+    return replace(
+        statement, limits=limits, lane=Lane.HEAVY, settings=tuple(sorted(settings.items()))
+    )
+
+
+def max_rows(statement: Statement, max_bytes: int = _MAX_CONSTANT_BYTES) -> int:
+    """How many rows may hold the statement's text once; a power of two, for few profiles."""
+    rows = max_bytes // len(statement.sql)
+    return 1 << (rows.bit_length() - 1) if rows > 1 else 1
+
+
+def too_large(endpoint: Endpoint, server: Server) -> BadRequest:
+    return BadRequest(
+        f"The result of {endpoint.name} is larger than {server.settings.max_result_bytes:,} bytes "
+        "(max_result_bytes): add a LIMIT or select fewer columns"
+    )
+
+
+async def _whole(result: Result, format: Format) -> Answer:
+    body = await finish_body(format, result.body)
+    return Answer(200, ((b"content-type", format.content_type),), body)
+
+
+async def _stream(
+    statement: Statement,
+    endpoint: Endpoint,
+    format: Format,
+    joiner: Joiner,
+    pace: Pace,
+    server: Server,
+) -> StreamedAnswer:
+    spool = Spool(server.spool_room)
+    drain = asyncio.create_task(_drain(statement, endpoint, joiner, spool, pace, server))
+    try:
+        # Until the first bytes are there an error still has its status.
+        first = await spool.take()
+    except BaseException:
+        drain.cancel()
+        spool.close()
+        raise
+    return StreamedAnswer(
+        200, ((b"content-type", format.content_type),), _read(first, spool, drain)
+    )
+
+
+async def _drain(
+    statement: Statement,
+    endpoint: Endpoint,
+    joiner: Joiner,
+    spool: Spool,
+    pace: Pace,
+    server: Server,
+) -> None:
+    """The stream into the spool. What goes wrong reaches the reader through it."""
+    loop = asyncio.get_running_loop()
+    max_bytes = server.settings.max_result_bytes
+    size = 0
+    try:
+        with server.admission:
+            began = loop.time()
+            stream = server.engine.stream(bound_stream(statement, server))
+            try:
+                async for chunk in stream:
+                    part = joiner.join(chunk)
+                    size += len(part)
+                    if size > max_bytes:
+                        raise too_large(endpoint, server)
+                    await spool.put(part)
+            finally:
+                await stream.aclose()
+        # A stream's chunks know no time of the whole.
+        statistics = replace(stream.statistics, elapsed_s=loop.time() - began)
+        pace.observe(statistics.elapsed_s)
+        await spool.put(joiner.end(statistics))
+        spool.end()
+    except Exception as error:  # noqa: BLE001 - it is raised again at the reader's side
+        spool.end(error)
+
+
+async def _read(
+    first: bytes, spool: Spool, drain: asyncio.Task[None]
+) -> AsyncGenerator[bytes, None]:
+    try:
+        part = first
+        while part:
+            yield part
+            part = await spool.take()
+    finally:
+        drain.cancel()
+        spool.close()

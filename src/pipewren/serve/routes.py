@@ -1,0 +1,100 @@
+"""The routes beside the hot one (`/v0/pipes/NAME.FORMAT`, see app.py): which function answers what.
+
+Paths are matched without a final slash (client-compat.md section 1.7). What a path does not allow
+is 405 with `Allow`; HEAD goes where GET does, and OPTIONS asks for no token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.routing import compile_path
+
+from pipewren.errors import MethodNotAllowed, NotFound
+from pipewren.serve import docs_page, examples, explain, openapi, pipes
+from pipewren.serve.answers import PREFLIGHT, Answer
+from pipewren.serve.route_request import Handler, read_route_request
+from pipewren.serve.server import Server
+
+PIPES = "/v0/pipes"
+OPENAPI = "/v0/pipes/openapi.json"
+# Browsers of any site may call what is below; nothing there hands out tokens (see app.py).
+BROWSER_PATHS = PIPES + "/"
+
+_WRITE = pipes.refuse_write
+_WRITES = {"POST": _WRITE, "PUT": _WRITE, "DELETE": _WRITE}
+_NODE = PIPES + "/{pipe}/nodes/{node}"
+
+# The first pattern that fits counts. `.pipe` and `openapi.json` stand before names.
+_TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
+    (PIPES, {"GET": pipes.list_pipes, "POST": _WRITE}),
+    (OPENAPI, {"GET": openapi.describe_endpoints}),
+    (PIPES + "/{pipe}.pipe", {"GET": pipes.show_datafile}),
+    ("/v1/pipes/{pipe}.pipe", {"GET": pipes.show_datafile}),
+    (PIPES + "/{pipe}", {"GET": pipes.show_pipe, "PUT": _WRITE, "DELETE": _WRITE}),
+    (PIPES + "/{pipe}/explain", {"GET": explain.explain_pipe}),
+    (PIPES + "/{pipe}/nodes", {"POST": _WRITE}),
+    (PIPES + "/{pipe}/append", {"POST": _WRITE}),
+    (PIPES + "/{pipe}/endpoint", {"PUT": _WRITE, "DELETE": _WRITE}),
+    (_NODE, {"PUT": _WRITE, "DELETE": _WRITE}),
+    (_NODE + "/explain", {"GET": explain.explain_pipe}),
+    (_NODE + "/endpoint", _WRITES),
+    (_NODE + "/copy", _WRITES),
+    (_NODE + "/sink", _WRITES),
+    (_NODE + "/materialization", _WRITES),
+    ("/examples/query.http", {"GET": examples.show_url}),
+    ("/version", {"GET": examples.show_version}),
+    ("/docs", {"GET": docs_page.show_page}),
+    ("/docs/{file}", {"GET": docs_page.show_file}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`methods` has HEAD where it has GET."""
+
+    pattern: str
+    methods: Mapping[str, Handler]
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        return (*self.methods, "OPTIONS")
+
+
+def _make_route(pattern: str, methods: Mapping[str, Handler]) -> Route:
+    with_head = {**methods, "HEAD": methods["GET"]} if "GET" in methods else dict(methods)
+    return Route(pattern, with_head)
+
+
+ROUTES = tuple(_make_route(pattern, methods) for pattern, methods in _TABLE)
+_MATCHERS = tuple((compile_path(route.pattern)[0], route) for route in ROUTES)
+
+
+async def answer_route(scope: Mapping[str, Any], server: Server) -> Answer:
+    """Answer a request of any route but the hot one. Raises errors of `errors.py`."""
+    path: str = scope["path"]
+    method: str = scope["method"]
+    route, names = find_route(path)
+    handler = route.methods.get(method)
+    if handler is not None:
+        return await handler(read_route_request(scope, names), server)
+    if method == "OPTIONS":
+        allow = (b"allow", ", ".join(route.allowed).encode())
+        preflight = PREFLIGHT if path.startswith(BROWSER_PATHS) else ()
+        return Answer(204, (allow, *preflight), b"")
+    raise MethodNotAllowed(
+        f"Method {method} is not allowed here, use {' or '.join(route.methods)}",
+        allowed=route.allowed,
+    )
+
+
+def find_route(path: str) -> tuple[Route, Mapping[str, str]]:
+    """The route of a path and the parts of it that the route names. Raises NotFound."""
+    bare = path.rstrip("/") or "/"
+    for matcher, route in _MATCHERS:
+        match = matcher.match(bare)
+        if match is not None:
+            return route, match.groupdict()
+    raise NotFound(f"There is no route {path}")
