@@ -199,14 +199,16 @@ class PayloadTooLarge(PipewrenError):
 
 
 class TooManyRequests(PipewrenError):
-    """`retry_after_s` becomes the `Retry-After` header (limits.md section 6)."""
+    """`retry_after_s` becomes the `Retry-After` header, `limit` (requests at a time, or in a
+    window) `X-RateLimit-Limit` (limits.md section 6)."""
 
     status = 429
     code = "too_many_requests"
 
-    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+    def __init__(self, message: str, *, retry_after_s: int = 1, limit: int | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.limit = limit
 
 
 class EngineError(PipewrenError):

@@ -11,10 +11,12 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipewren.errors import StartError
@@ -23,6 +25,37 @@ ENV_PREFIX = "PIPEWREN_"
 FILE_NAME = "pipewren.toml"
 # Code, stacks and what the allocator reserves beyond what is used.
 ADDRESS_SPACE_EXTRA_BYTES = 16_000_000_000
+
+
+def _check_public_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    if not url.isascii() or any(character <= " " or character in '"<>\\' for character in url):
+        raise ValueError("must be a URL without spaces and with all else percent-encoded")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https URL, such as https://api.example.com")
+    if parts.username is not None or "?" in url or "#" in url:
+        raise ValueError("must have neither user, query nor fragment")
+    _ = parts.port  # raises ValueError where it is no port
+    return url.rstrip("/")
+
+
+def _read_networks(value: Any) -> Any:
+    """The environment has texts only: `127.0.0.1, 10.0.0.0/8`. Raises ValueError."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError("must be a list of addresses and CIDRs, or a text with commas")
+    texts = [str(part).strip() for part in parts]
+    networks = []
+    for text in filter(None, texts):
+        if "." not in text and ":" not in text:  # 5 would be 0.0.0.5
+            raise ValueError(f"{text} is neither an address nor a CIDR such as 10.0.0.0/8")
+        try:
+            networks.append(ip_network(text))
+        except ValueError as error:
+            raise ValueError(f"not an address or a CIDR: {error}") from None
+    return tuple(networks)
 
 
 class Settings(BaseSettings):
@@ -36,6 +69,18 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(7181, ge=0, le=65535, description="The port; 0 takes a free one.")
+    public_url: Annotated[str | None, AfterValidator(_check_public_url)] = Field(
+        None,
+        description="The URL that callers reach the server by, for links; what the request says "
+        "by default.",
+    )
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_read_networks)
+    ] = Field(
+        (),
+        description="Addresses and CIDRs of proxies whose `X-Forwarded-*` headers are believed; "
+        "a list, or a text with commas.",
+    )
     workspace: str = Field(
         "pipewren",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
@@ -56,6 +101,15 @@ class Settings(BaseSettings):
     )
     max_memory_bytes: int = Field(
         2_000_000_000, ge=16_000_000, description="The memory limit of one query, in bytes."
+    )
+    max_rows_to_read: int = Field(
+        0, ge=0, description="Rows that one query may scan (400 beyond); 0 means no limit."
+    )
+    max_threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Threads of one slow query; 0 means all cores. Quick ones have 1.",
     )
     max_result_bytes: int = Field(
         100_000_000, ge=1000, description="The size limit of one answer, in bytes."
@@ -94,6 +148,21 @@ class Settings(BaseSettings):
     )
     max_waiting_requests: int = Field(
         1000, ge=1, description="Requests in the server at a time; those beyond get 429."
+    )
+    max_concurrent_per_endpoint: int = Field(
+        0, ge=0, description="Requests of one endpoint at a time (429 beyond); 0 means no limit."
+    )
+    max_wait_s: float = Field(
+        10.0,
+        gt=0,
+        description="How long a request may wait for a connection, in seconds (429 beyond).",
+    )
+    longest_execution_time_s: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="The most that an endpoint may ask for by `SETTINGS max_execution_time`, in "
+        "seconds.",
     )
     light_connections: int = Field(
         0, ge=0, le=256, description="Connections for quick queries; 0 means 2 per core."

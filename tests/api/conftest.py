@@ -89,10 +89,12 @@ class Api:
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Callable[..., Server]:
-    """A `Server` over a project's files and a scripted engine."""
+    """A `Server` over a project's files, FILES by default, and a scripted engine."""
 
-    def make(engine: ScriptedEngine, **settings: Any) -> Server:
-        project = parse_project({name: text.encode() for name, text in FILES.items()})
+    def make(
+        engine: ScriptedEngine, files: Mapping[str, str] | None = None, **settings: Any
+    ) -> Server:
+        project = parse_project({name: text.encode() for name, text in (files or FILES).items()})
         pipes = compile_pipes(project)
         stored = StoredDeployment(1, WORKSPACE.id, 1, "", "live", {}, CREATED_AT)
         ids = {name: f"t_{number:032x}" for number, name in enumerate(sorted(pipes))}

@@ -247,9 +247,7 @@ async def test_an_answer_over_the_result_limit_is_refused(make_api: MakeApi) -> 
     api = await make_api(
         ScriptedEngine({"SELECT": lambda statement: b"x" * 1001}), max_result_bytes=1000
     )
-    api.server.paces.of(
-        next(iter(api.server.deployments.values())).endpoint("top").id
-    ).is_large = True
+    api.server.paces.of(next(iter(api.server.deployments.values())).endpoint("top")).is_large = True
     answer = await api.call("/v0/pipes/top.ndjson")
     assert answer.status_code == 400
     assert "1,000 bytes" in answer.json()["error"]
@@ -265,11 +263,31 @@ async def test_requests_beyond_the_bound_are_429_and_the_others_are_answered(
         await asyncio.sleep(0)
     refused = await api.call("/v0/pipes/top.json")
     assert refused.status_code == 429
-    assert refused.headers["retry-after"] == "1"
+    assert refused.headers["retry-after"] == refused.headers["x-ratelimit-reset"] == "1"
+    assert refused.headers["x-ratelimit-limit"] == "2"
+    assert refused.headers["x-ratelimit-remaining"] == "0"
     assert engine.gate is not None
     engine.gate.set()
     assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
     assert (await api.call("/v0/pipes/top.json")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit_s"), [("3", 3.0), ("0.5", 0.5), ("30", 30.0), ("3000", 60.0)]
+)
+async def test_an_endpoint_may_ask_for_a_time_limit_of_its_own(
+    make_api: MakeApi, seconds: str, limit_s: float
+) -> None:
+    project = {
+        "endpoints/top.pipe": "NODE n\nSQL >\n    SELECT 1 SETTINGS max_execution_time = "
+        f"{seconds}, max_threads = 1\nTYPE endpoint\n"
+    }
+    api = await make_api(files=project)
+    assert (await api.call("/v0/pipes/top.json")).status_code == 200
+    (statement,) = api.engine.statements
+    assert statement.limits.max_execution_time_s == limit_s
+    assert "SETTINGS" not in statement.sql
+    assert statement.settings == ()
 
 
 async def test_head_answers_without_a_body_and_options_without_a_token(api: Api) -> None:

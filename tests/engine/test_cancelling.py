@@ -15,11 +15,12 @@ import pytest
 import pytest_asyncio
 
 from pipewren.engine.contract import Limits
+from pipewren.engine.delivery import Delivery
 from pipewren.engine.job import Job
 from pipewren.engine.outcome import Outcome
 from pipewren.engine.pool import WorkerPool
 from pipewren.engine.profile import Profile
-from pipewren.errors import TimedOut, Unavailable
+from pipewren.errors import TimedOut, TooManyRequests, Unavailable
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Workspace
@@ -139,8 +140,6 @@ class Deafness:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def pool() -> AsyncIterator[WorkerPool]:
-    from pipewren.engine.delivery import Delivery
-
     connect: Any = lambda profile, name: Deaf(name)  # noqa: E731
     canceller: Any = Deafness()
     made = WorkerPool(
@@ -151,6 +150,7 @@ async def pool() -> AsyncIterator[WorkerPool]:
         delivery=Delivery(asyncio.get_running_loop()),
         canceller=canceller,
         stuck_after_s=5.0,
+        max_wait_s=3.0,
     )
     yield made
     made.begin_close(kill=False)
@@ -170,7 +170,7 @@ async def test_a_worker_whose_query_ignores_kill_is_replaced(pool: WorkerPool) -
     now = monotonic()
     pool.watch(now + 10)
     assert not stuck.done()  # the engine's own limit may still speak
-    pool.watch(now + 10.5)
+    pool.watch(now + 10.2)  # at most 0.25 s late, the pause between two looks included
     with pytest.raises(TimedOut):
         await stuck
     pool.watch(now + 12)
@@ -229,6 +229,36 @@ async def test_a_job_that_is_killed_holds_its_worker_until_kill_has_returned(
 
     assert await second == "second"
     assert job.open_kill() is None
+
+
+async def test_jobs_that_wait_too_long_are_refused_and_the_others_are_done(
+    pool: WorkerPool,
+) -> None:
+    started, may_end = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def first(connection: Any) -> None:
+        started.set()
+        may_end.wait()
+
+    running = asyncio.ensure_future(pool.run(first))
+    await asyncio.to_thread(started.wait)
+    late = [asyncio.ensure_future(pool.run(lambda _: done.append("late"))) for _ in range(3)]
+    given_up = asyncio.ensure_future(pool.run(lambda _: done.append("given up")))
+    await asyncio.sleep(0)
+    late[1].cancel()
+    given_up.cancel()
+    pool.watch(monotonic() + 2.9)
+    assert not late[0].done()
+    pool.watch(monotonic() + 3.1)
+    in_time = asyncio.ensure_future(pool.run(lambda _: done.append("in time")))
+    for one in (late[0], late[2]):
+        with pytest.raises(TooManyRequests, match="max_wait_s"):
+            await one
+    may_end.set()
+    await running
+    await in_time
+    assert done == ["in time"]
 
 
 async def test_a_closing_pool_refuses_what_waits(pool: WorkerPool) -> None:

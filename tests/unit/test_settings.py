@@ -57,5 +57,57 @@ def test_a_secret_is_in_no_message_and_no_text_of_the_settings(tmp_path: Path) -
     assert "PIPEWREN_ADMIN_TOKEN" in str(raised.value)
 
 
+def test_trusted_proxies_are_addresses_and_networks_in_a_list_or_a_text(tmp_path: Path) -> None:
+    (tmp_path / "pipewren.toml").write_text("trusted_proxies = ['127.0.0.1', '10.0.0.0/8']\n")
+    from_file = read_settings({"project_dir": tmp_path}, environ={})
+    assert list(map(str, from_file.trusted_proxies)) == ["127.0.0.1/32", "10.0.0.0/8"]
+    environ = {"PIPEWREN_TRUSTED_PROXIES": "::1, fd00::/8,"}
+    from_environment = read_settings({"project_dir": tmp_path}, environ=environ)
+    assert list(map(str, from_environment.trusted_proxies)) == ["::1/128", "fd00::/8"]
+    assert read_settings({}, environ={}).trusted_proxies == ()
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1/8", "localhost", "10.0.0.0/33", "5", [5], {"a": 1}])
+def test_what_is_no_network_is_no_trusted_proxy(value: object) -> None:
+    with pytest.raises(StartError, match=r"--trusted-proxies: .*(CIDR|networks)"):
+        read_settings({"trusted_proxies": value}, environ={})
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.example.com", "https://api.example.com"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+        ("https://example.com/analytics//", "https://example.com/analytics"),
+    ],
+)
+def test_a_public_url_is_kept_without_its_final_slash(url: str, expected: str) -> None:
+    assert read_settings({"public_url": url}, environ={}).public_url == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "api.example.com",
+        "ftp://api.example.com",
+        "https://",
+        "https://api.example.com/?a=1",
+        "https://api.example.com?",
+        "https://api.example.com/#top",
+        "https://user:password@api.example.com",
+        "https://api.example.com:99999",
+        "https://api example.com",
+        "https://[::1",
+        "https://api.example.com/\r\nX: y",
+        "javascript:alert(1)",
+    ],
+)
+def test_a_public_url_that_is_none_stops_the_start(url: str) -> None:
+    with pytest.raises(StartError, match=r"PIPEWREN_PUBLIC_URL \(environment\)") as raised:
+        read_settings({}, environ={"PIPEWREN_PUBLIC_URL": url})
+    assert "password" not in str(raised.value)
+
+
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())

@@ -13,7 +13,8 @@ import click
 
 from pipewren import errors
 from pipewren.cli.main import main as command
-from pipewren.errors import PipewrenError
+from pipewren.engine.error_codes import FAULT_BY_CODE, NAME_BY_CODE, Fault
+from pipewren.errors import EngineError, PipewrenError
 from pipewren.project.reference import render_page as datafiles_page
 from pipewren.settings import ENV_PREFIX, FILE_NAME, Settings
 from pipewren.template.reference import render_page as templating_page
@@ -33,7 +34,7 @@ def settings_page() -> str:
         "|---|---|---|",
     ]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{field.default}`"
+        default = "" if field.default in (None, ()) else f"`{field.default}`"
         lines.append(f"| `{name}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 
@@ -63,7 +64,24 @@ def errors_page() -> str:
     for value in vars(errors).values():
         if isinstance(value, type) and issubclass(value, PipewrenError):
             when = (value.__doc__ or "").partition("\n")[0].strip()
-            lines.append(f"| {value.__name__} | {value.status} | `{value.code}` | {when} |")
+            status = "400 or 500" if value is EngineError else value.status
+            lines.append(f"| {value.__name__} | {status} | `{value.code}` | {when} |")
+    lines += [
+        "\n## ClickHouse's errors\n",
+        "The text is `[Error] <what ClickHouse says>. (<NAME>)`, without query text, paths, "
+        "versions and names of tables that the statement does not spell.\n",
+        "| whose fault | status | codes |",
+        "|---|---|---|",
+    ]
+    for fault in Fault:
+        codes = [code for code, found in FAULT_BY_CODE.items() if found is fault]
+        named = ", ".join(f"{code} `{NAME_BY_CODE[code]}`" for code in sorted(codes))
+        shown = named if len(codes) < 50 else f"{len(codes)} codes"
+        lines.append(f"| {fault.value} | {fault.status} | {shown} |")
+    lines.append(
+        "\nA memory limit (241) is 500 where it is the server's and not the query's. A code that "
+        "is not in the table is 500."
+    )
     return "\n".join(lines) + "\n"
 
 

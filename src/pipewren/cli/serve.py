@@ -45,6 +45,7 @@ def _http_bounds(settings: Settings) -> HttpBounds:
         keep_alive_s=settings.keep_alive_s,
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
+        shared_networks=tuple(map(str, settings.trusted_proxies)),
     )
 
 

@@ -22,6 +22,7 @@ from pipewren.errors import (
     ProjectMistake,
     StatementError,
     TemplateError,
+    TimedOut,
 )
 from pipewren.sql.compile import CompiledStatement, compile_node, validate_node
 from pipewren.sql.graph import CompiledNode, CompiledPipe
@@ -95,7 +96,7 @@ async def _check_node(
         if is_placeholder and not _is_of_the_text(error):
             return NodeCheck(pipe, node, reads, None)
         return NodeCheck(pipe, node, reads, error)
-    except (TemplateError, StatementError) as error:
+    except (TemplateError, StatementError, TimedOut) as error:
         return NodeCheck(pipe, node, reads, error)
     return NodeCheck(pipe, node, reads, None, _read_columns(described.body))
 

@@ -33,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_result_rows: int = 10_000
     max_result_bytes: int = 8_000_000
     max_threads: int = 1
+    max_rows_to_read: int = 0  # scanned, not returned; 0 is no limit
 
 
 class Statement(msgspec.Struct, frozen=True):

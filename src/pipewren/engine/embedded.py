@@ -43,7 +43,7 @@ from pipewren.engine.stream import EmbeddedStream
 from pipewren.errors import BadRequest, EngineError, PipewrenError, StartError, Unavailable
 from pipewren.sqltext import Sql, trusted_sql
 
-_WATCH_PAUSE_S = 0.1
+_WATCH_PAUSE_S = 0.05
 _PARSE = trusted_sql("SELECT parseQueryToJSON({q:String})")
 
 
@@ -70,7 +70,9 @@ class EmbeddedEngine:
         canceller = self._canceller = Canceller(first)
         canceller.start()
 
-        def make_pool(name: str, size: int, profile: Profile) -> WorkerPool:
+        def make_pool(
+            name: str, size: int, profile: Profile, max_wait_s: float = 0.0
+        ) -> WorkerPool:
             return WorkerPool(
                 name,
                 size,
@@ -80,15 +82,22 @@ class EmbeddedEngine:
                 canceller=canceller,
                 max_profiles=options.profiles_per_worker,
                 stuck_after_s=options.stuck_after_s,
+                max_wait_s=max_wait_s,
             )
 
         self._limits = {Lane.LIGHT: options.light_limits, Lane.HEAVY: heavy_limits(options)}
         self._lanes = {
             Lane.LIGHT: make_pool(
-                "light", light_connections(options), self._reader(self._limits[Lane.LIGHT])
+                "light",
+                light_connections(options),
+                self._reader(self._limits[Lane.LIGHT]),
+                options.max_wait_s,
             ),
             Lane.HEAVY: make_pool(
-                "heavy", options.heavy_connections, self._reader(self._limits[Lane.HEAVY])
+                "heavy",
+                options.heavy_connections,
+                self._reader(self._limits[Lane.HEAVY]),
+                options.max_wait_s,
             ),
         }
         admin = make_admin_profile(options)
@@ -202,7 +211,7 @@ class EmbeddedEngine:
             lost, reason = self._lost_at_close, "The engine is closed."
         elif self._failed_writes:
             reason = "The disk refused a write of the engine: free space, then restart the server."
-        elif any(pool.is_exhausted for pool in pools):
+        elif any(pool.is_exhausted for pool in pools) or self._has_lost_half():
             reason = "Queries that do not stop hold every connection: restart the server."
         elif self._canceller.failure is not None:
             reason = "Queries cannot be cancelled: restart the server."
@@ -244,6 +253,10 @@ class EmbeddedEngine:
         self._canceller.stop()
         await asyncio.to_thread(self._canceller.join, self._options.close_timeout_s)
         datadir.close_data_dir(self._data_dir)
+
+    def _has_lost_half(self) -> bool:
+        readers = self._lanes.values()
+        return 2 * sum(pool.lost for pool in readers) > sum(pool.size for pool in readers)
 
     def _connect(self, profile: Profile, name: str) -> Connection:
         return Connection(self._source, profile, name)

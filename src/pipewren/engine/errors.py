@@ -8,55 +8,81 @@ callers under a row filter get `withhold_details` instead (engine-guard.md secti
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipewren.engine.error_codes import (
+    ACCESS_DENIED,
+    MEMORY_LIMIT_EXCEEDED,
+    NAME_BY_CODE,
+    SYNTAX_ERROR,
+    UNKNOWN,
+    Fault,
+    find_fault,
+)
+from pipewren.engine.error_codes import RESULT_TOO_LARGE as RESULT_TOO_LARGE
 from pipewren.errors import EngineError, PipewrenError, TimedOut
-
-RESULT_TOO_LARGE = 396  # TOO_MANY_ROWS_OR_BYTES: max_result_rows and max_result_bytes
-UNKNOWN = (1002, "UNKNOWN_EXCEPTION")
-
-# limits.md section 1: 400 is what the caller can fix, 500 the engine's faults, 408 time. ClickHouse
-# has some 700 codes, nearly all of them about the statement, so that 400 is the default.
-STATUS_BY_CODE: Mapping[int, int] = {
-    **dict.fromkeys((159, 160), 408),  # TIMEOUT_EXCEEDED TOO_SLOW
-    **dict.fromkeys(  # reading and writing files
-        (23, 24, 33, 40, 74, 75, 76, 77, 79, 83, 84, 87, 88, 91, 107, 172, 204, 214, 226, 227, 228),
-        500,
-    ),
-    **dict.fromkeys((230, 231, 232, 233, 235, 246, 271, 294, 400, 458, 466, 504, 566), 500),
-    **dict.fromkeys((586, 641, 662, 740, 1015), 500),
-    **dict.fromkeys((49, 173, 236, 242, 243, 252, 269, 298, 299, 410, 411, 425, 439), 500),
-    **dict.fromkeys((202, 473, 668, 677, 692, 695, 696, 722, 733, 734, 738, 741, 745), 500),
-    **dict.fromkeys((774, 776, 1000, 1001, 1002), 500),
-}
 
 _CODE = re.compile(r"Code: (\d+)")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 _HEAD = re.compile(r"^(?:Streaming [a-z ]+ failed: )?(?:Code: \d+\. )?(?:DB::\w+: |std::\w+: )?")
 _TAIL = re.compile(
-    r":? *\(?(?:[Ww]hile (?:executing|processing|receiving|reading)\b|[Ii]n scope\b|[Ii]n query\b"
-    r"|[Mm]aybe you meant\b|\(version |\(query_id\b|\((?:in|while reading|from) (?:file|part|query)"
-    r"|,? ?Stack trace\b|\(official build)",
+    r":? *\(?(?:[Ww]hile (?:executing|processing|receiving|reading)\b|[Ii]n scope\b"
+    r"|[Ii]n query\b(?!\.)|[Mm]aybe you meant\b|\(version |\(query_id\b"
+    r"|\((?:in|while reading|from) (?:file|part|query)|,? ?Stack trace\b|\(official build)"
+    r"|\.? *(?:There are only|[Aa]vailable|[Rr]equired) columns:",
 )
 _SYNTAX_PLACE = re.compile(
-    r"^(Syntax error(?: \([^)]*\))?: failed at position \d+ "
-    r"\((?:end of query|'(?:[^'\\]|\\.){0,40}'|[^\s()]{1,40}|.)\)(?: \(line \d+, col \d+\))?)",
-    re.DOTALL,
+    r"^(?:(?P<why>[A-Z][^\n]{0,160}?)(?: \(can be [^)]*\))?: )?Syntax error(?P<where> \([^)]*\))?: "
+    r"failed at position (?P<at>\d+)"
 )
+_SYNTAX_TOKEN = re.compile(
+    r"\((?:end of query|[^\s()'`\"]{1,40}|[()])\)(?: \(line \d+, col \d+\))?"
+)
+_SYNTAX_LINE = re.compile(r"\) (\(line \d+, col \d+\)): ")
 _SYNTAX_END = re.compile(
-    r"\. ?(Expected one of: .*|Expected .*|Unmatched parentheses.*|Unrecognized token.*)$",
+    r".*\. ?(Expected one of: .*|Expected .*|Unmatched parentheses.*|Unrecognized token.*)$",
     re.DOTALL,
 )
-_DATABASE = re.compile(r"`?\bw_[0-9a-z]+(?:_d\d+)?`?\.(`?)(\w+?)(?:__\d+)?(`?)(?!\w)")
+_DATABASE = re.compile(r"(`?)\bw_[0-9a-z]+(?:_d\d+)?`?\.`?(\w+?)(?:__\d+)?(`?)(?!\w)")
 _DATABASE_ALONE = re.compile(r" ?[`'\"]?\bw_[0-9a-f]+(?:_d\d+)?\b[`'\"]?")
-_UUID = re.compile(r" ?\(?\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b\)?")
+_VERSIONED = re.compile(r"\b(\w+?)__\d+\b")
+_UUID = re.compile(r" ?\(?\b([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b\)?")
 _PATH = re.compile(r"(?<![\w/:])/(?P<root>[\w.\-+]+)(?:/[\w.\-+*%]+)+/?")
-_QUOTED = re.compile(r"'([^']+)'|`([^`]+)`")
-_NAMING_CODES = frozenset({36, 57, 60, 81, 218, 390, 482, 519})
+_QUOTED = re.compile(r"(?<!\w)'([\w.\-]+)'|`([^`]+)`")
+_LITERAL = r"'(?:[^'\\]|\\.)*'"
+
+# Where an error prints expressions, it prints the statement's values, maybe another's than the
+# caller's: a secret, a filter.
+_EXPRESSIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), put)
+    for pattern, put in (
+        (r"^Multiple expressions .* for alias", "Multiple expressions for alias"),
+        (r" in JOIN ON expression \w+\(.*", " in JOIN ON"),
+        (r"^(Too many temporary [\w -]*columns): .*(\. Maximum)", r"\1\2"),
+        (r"( elements): .*", r"\1"),
+        (r"^JOIN .* (ambiguous identifier)", r"JOIN: \1"),
+        (r"^ARRAY JOIN .* requires expression .* with ", "ARRAY JOIN requires an expression with "),
+        (r"^Lambda .* is not allowed", "A lambda is not allowed"),
+        (r"(an alias of \w+?)__\d+\b", r"\1"),
+        (r" in query(?=\.|$)", ""),
+        (rf"{_LITERAL}_[A-Z]\w*", "'...'"),
+        (r"\b__table\d+\.", ""),
+    )
+)
+_QUERY_TEXT = re.compile(r"\.?(?: Actual:?| Got:?)?(?:^| )\(?SELECT (?!without\b).*", re.DOTALL)
+_ILLEGAL_AGGREGATION = 184  # prints the call with its arguments
+_THROWN_BY_AUTHOR = 395  # `throwIf(x, 'text')`: the text is meant for the caller
+_NAMING_CODES = frozenset({36, 57, 60, 81, 218, 291, 390, 482, 519})
+# Their texts are dumps of the engine's structures, constants of the statement among them.
+_WITHHELD_CODES = frozenset({49, 1000, 1001})
 _MAX_TEXT = 1500
+_MAX_LOGGED = 4000
+
+
+_log = logging.getLogger("pipewren.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +114,24 @@ class EngineText:
 
 
 def read_error(raw: str) -> EngineText:
-    """Take ClickHouse's text apart: the first code, the last symbolic name, the first sentence."""
+    """Take ClickHouse's text apart: the first code, its name, the first sentence.
+
+    The name is the table's, since the text can be cut off (a NUL byte ends it) or hold other
+    names, put there by a statement; of a code that the table does not know it is the last one.
+    """
     code_match = _CODE.search(raw)
-    names = _NAME.findall(raw)
-    code = int(code_match[1]) if code_match else UNKNOWN[0]
-    name = names[-1] if names and code_match else UNKNOWN[1]
+    code = int(code_match[1]) if code_match else UNKNOWN
+    name = NAME_BY_CODE.get(code)
+    if name is None:
+        names = _NAME.findall(raw)
+        name = names[-1] if names else NAME_BY_CODE[UNKNOWN]
     text = raw
     while (stripped := _HEAD.sub("", text, count=1)) != text:
         text = stripped
-    if name in names:
-        text = text.split(f"({name})", 1)[0]
-    if code == 62:
-        text = _shorten_syntax_error(text)
+    text = text.split(f"({name})", 1)[0]
+    place = _SYNTAX_PLACE.match(text) if code == SYNTAX_ERROR else None
+    if place is not None:
+        text = _shorten_syntax_error(text, place)
     elif tail := _TAIL.search(text):
         text = text[: tail.start()]
     return EngineText(code, name, text.strip().rstrip(".:, "))
@@ -109,28 +141,31 @@ def translate_error(raw: str, *, sql: str, scrubber: Scrubber) -> PipewrenError:
     """The error to raise for the engine's text `raw`, which came of running `sql`.
 
     The message reads `[Error] <text>. (<NAME>)` (endpoints.md section 4). Time limits become
-    `TimedOut`, everything else `EngineError` with the status of `STATUS_BY_CODE`.
+    `TimedOut`, everything else `EngineError` with the status of `error_codes.find_fault`.
     """
     error = read_error(raw)
-    text = _UUID.sub("", scrubber.hide_paths(error.text))
-    text = _DATABASE.sub(r"\1\2\3", text)
-    text = _DATABASE_ALONE.sub("", text)
-    if error.code in _NAMING_CODES:
-        text = _hide_foreign_names(text, sql)
-    if error.code == 497:
-        text = "The statement reads something that it may not read"
-    status = STATUS_BY_CODE.get(error.code, 400)
-    if error.code == 241 and "(total)" in raw:
-        status = 500  # the server's memory, not the query's: trying again can help
-    if status == 408:
+    fault = find_fault(error.code)
+    text = error.text
+    if fault is Fault.TIME:
         return make_timeout(None)
+    if error.code == ACCESS_DENIED:
+        text = "The statement does or reads something that it may not"
+    elif error.code in _WITHHELD_CODES:
+        text = "The engine failed on the statement"
+    elif error.code == MEMORY_LIMIT_EXCEEDED and not text.startswith("Query "):
+        fault = Fault.SERVER  # all queries' memory, not this one's: trying again can help
+        text = "The server has no memory left for the query now. Try again later"
+    else:
+        text = _hide(error, sql, scrubber)
     if len(text) > _MAX_TEXT:
         text = text[:_MAX_TEXT] + "..."
+    if fault is Fault.SERVER:  # callers are told little of it; values do not belong into a log
+        _log.error("the engine failed: %s", re.sub(_LITERAL, "'...'", raw)[:_MAX_LOGGED])
     return EngineError(
         f"[Error] {text or 'The statement failed'}. ({error.name})",
         engine_code=error.code,
         engine_name=error.name,
-        status=status,
+        status=fault.status,
     )
 
 
@@ -151,18 +186,42 @@ def withhold_details(error: EngineError) -> EngineError:
     )
 
 
-def _shorten_syntax_error(text: str) -> str:
-    # After the place comes the rest of the statement, which may hold others' filters.
-    place = _SYNTAX_PLACE.match(text)
-    if place is None:
-        return text.split(":", 1)[0] if text.startswith("Syntax error") else text
-    end = _SYNTAX_END.search(text)
-    if end is None:
-        return place[1]
-    expected = end[1].strip().rstrip(".")
-    if len(expected) > 200:
-        expected = expected[:200].rsplit(",", 1)[0] + ", ..."
-    return f"{place[1]}. {expected}"
+def _hide(error: EngineText, sql: str, scrubber: Scrubber) -> str:
+    """Without paths, physical names, identifiers of tables, and text of the statement."""
+    text = scrubber.hide_paths(error.text)
+    text = _UUID.sub(lambda match: match[0] if match[1] in sql else "", text)
+    for pattern, put in _EXPRESSIONS:
+        text = pattern.sub(put, text)
+    if error.code not in (_THROWN_BY_AUTHOR, SYNTAX_ERROR):
+        text = _QUERY_TEXT.sub("", text)
+    if error.code == _ILLEGAL_AGGREGATION:
+        text = re.sub(_LITERAL, "'...'", text)
+    text = _DATABASE.sub(r"\1\2\3", text)
+    text = _DATABASE_ALONE.sub("", text)
+    text = _VERSIONED.sub(lambda match: match[0] if match[0] in sql else match[1], text)
+    if error.code in _NAMING_CODES:
+        text = _hide_foreign_names(text, sql)
+    return text
+
+
+def _shorten_syntax_error(text: str, place: re.Match[str]) -> str:
+    # After the place comes the rest of the statement, which may hold others' filters. So does the
+    # token there: a quoted one is a value, or one that is not closed and goes to the end.
+    rest = text[place.end() :].lstrip()
+    if token := _SYNTAX_TOKEN.match(rest):
+        at = token[0]
+    else:
+        line = _SYNTAX_LINE.search(rest)
+        at = ("('...')" if rest[:2] in ("('", "(`", '("') else "") + (f" {line[1]}" if line else "")
+    short = f"Syntax error{place['where'] or ''}: failed at position {place['at']} {at}".rstrip()
+    if place["why"]:
+        short += f". {place['why']}"
+    if end := _SYNTAX_END.match(rest):
+        expected = _TAIL.split(end[1], maxsplit=1)[0].strip().rstrip(".")
+        if len(expected) > 200:
+            expected = expected[:200].rsplit(",", 1)[0] + ", ..."
+        short += f". {expected}"
+    return short
 
 
 def _hide_foreign_names(text: str, sql: str) -> str:

@@ -42,6 +42,7 @@ class Job:
         "outcome",
         "phase",
         "profile",
+        "queued_at",
         "started_at",
     )
 
@@ -61,6 +62,7 @@ class Job:
         self.interrupt = interrupt
         self.phase = Phase.WAITING
         self.is_cancelled = False
+        self.queued_at = 0.0
         self.started_at = 0.0
         self.kill_asked_at: float | None = None
         self.connection_name = ""

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from pipewren.engine.contract import Limits
 
 
@@ -23,7 +25,8 @@ class EngineOptions:
     light_connections: int = 0  # 0: two per core
     heavy_connections: int = 1
     light_limits: Limits = field(default_factory=Limits)
-    heavy_limits: Limits | None = None  # None: light_limits on all cores
+    heavy_limits: Limits | None = None  # None: light_limits on heavy_threads
+    heavy_threads: int = 0  # 0: all cores
     max_server_memory_bytes: int = 0  # 0: 60 % of the machine's memory
     max_write_memory_bytes: int = 0  # 0: half of the server's bound; DDL, inserts, INSERT SELECT
     max_query_bytes: int = 262_144
@@ -33,6 +36,7 @@ class EngineOptions:
     background_threads: int = 2
     profiles_per_worker: int = 4  # connections that a worker keeps beside its pooled one
     stuck_after_s: float = 5.0  # a query that ignores KILL this long has lost its connection
+    max_wait_s: float = 10.0  # for a reader's connection; 0: no limit
     close_timeout_s: float = 5.0
 
 
@@ -58,14 +62,7 @@ def light_connections(options: EngineOptions) -> int:
 def heavy_limits(options: EngineOptions) -> Limits:
     if options.heavy_limits is not None:
         return options.heavy_limits
-    light = options.light_limits
-    return Limits(
-        max_execution_time_s=light.max_execution_time_s,
-        max_memory_bytes=light.max_memory_bytes,
-        max_result_rows=light.max_result_rows,
-        max_result_bytes=light.max_result_bytes,
-        max_threads=count_cores(),
-    )
+    return replace(options.light_limits, max_threads=options.heavy_threads or count_cores())
 
 
 def server_memory_bytes(options: EngineOptions) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -16,10 +17,10 @@ from pipewren.engine.job import Job, Phase
 from pipewren.engine.outcome import Outcome
 from pipewren.engine.profile import Profile
 from pipewren.engine.worker import Connect, JobQueue, Worker
-from pipewren.errors import Unavailable
+from pipewren.errors import TooManyRequests, Unavailable
 
 # The engine's own limit should speak first: its error is the same, and nothing must be killed.
-_GRACE_S = 0.25
+_GRACE_S = 0.1
 
 
 class WorkerPool:
@@ -27,6 +28,7 @@ class WorkerPool:
 
     Cancelling the task that awaits `run` cancels the job. A worker whose query ignores KILL for
     `stuck_after_s` is given up and replaced, up to `size` times; `lost` counts those still stuck.
+    A job that has waited for `max_wait_s` is refused (0: no limit).
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class WorkerPool:
         canceller: Canceller,
         max_profiles: int = 0,
         stuck_after_s: float = 5.0,
+        max_wait_s: float = 0.0,
     ) -> None:
         self.name = name
         self.size = size
@@ -49,7 +52,9 @@ class WorkerPool:
         self._canceller = canceller
         self._max_profiles = max_profiles
         self._stuck_after_s = stuck_after_s
+        self._max_wait_s = max_wait_s
         self._queue: JobQueue = SimpleQueue()
+        self._waiting: deque[Job] = deque()  # in the queue's order, and some that wait no more
         self._workers: list[Worker] = []
         self._retired: list[Worker] = []
         self._spawned = 0
@@ -83,6 +88,11 @@ class WorkerPool:
     def submit(self, job: Job) -> None:
         if self._is_closed:
             raise Unavailable("The server is stopping.")
+        job.queued_at = monotonic()
+        waiting = self._waiting
+        while waiting and waiting[0].phase is not Phase.WAITING:
+            waiting.popleft()
+        waiting.append(job)
         self._queue.put(job)
 
     def cancel(self, job: Job, now: float | None = None) -> None:
@@ -102,7 +112,9 @@ class WorkerPool:
         return self._stuck == len(self._workers)
 
     def watch(self, now: float) -> None:
-        """Stop jobs that are over their time, give up workers that are stuck; called often."""
+        """Refuse jobs that have waited too long, stop those that are over their time, give up
+        workers that are stuck; called often."""
+        self._refuse_late(now)
         self._retired = [worker for worker in self._retired if worker.is_alive()]
         self._stuck = 0
         for worker in self._workers[:]:
@@ -116,6 +128,23 @@ class WorkerPool:
                 self.cancel(job, now)
                 if not job.outcome.done():
                     job.outcome.set_exception(make_timeout(job.limit_s))
+
+    def _refuse_late(self, now: float) -> None:
+        waiting = self._waiting
+        while waiting:
+            job = waiting[0]
+            if job.phase is Phase.WAITING and not job.is_cancelled:
+                if not self._max_wait_s or now - job.queued_at < self._max_wait_s:
+                    return
+                job.cancel(now)  # the worker that comes upon it leaves it
+                if not job.outcome.done():
+                    job.outcome.set_exception(
+                        TooManyRequests(
+                            "Too many requests: no connection was free for "
+                            f"{self._max_wait_s:g} seconds (max_wait_s)"
+                        )
+                    )
+            waiting.popleft()
 
     def begin_close(self, *, kill: bool = True) -> None:
         """Take nothing more, refuse what waits, kill what runs, send the workers home."""

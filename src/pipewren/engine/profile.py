@@ -53,7 +53,13 @@ _GUARD: tuple[tuple[str, str], ...] = (("allow_reorder_prewhere_conditions", "0"
 RESERVED_SETTINGS = frozenset(
     {"readonly", "log_comment", "allow_ddl", "allow_introspection_functions", "profile"}
     | {"max_execution_time", "max_memory_usage", "max_result_rows", "max_result_bytes"}
-    | {"max_threads", "result_overflow_mode", "timeout_overflow_mode"}
+    | {
+        "max_threads",
+        "max_rows_to_read",
+        "read_overflow_mode",
+        "result_overflow_mode",
+        "timeout_overflow_mode",
+    }
     | {"allow_reorder_prewhere_conditions"}
 )
 
@@ -86,6 +92,7 @@ def make_reader_profile(
         "max_result_rows": str(limits.max_result_rows),
         "max_result_bytes": str(limits.max_result_bytes),
         "max_threads": str(limits.max_threads),
+        "max_rows_to_read": str(limits.max_rows_to_read),
         "max_query_size": str(max_query_bytes),
     }
     merged |= dict(settings)

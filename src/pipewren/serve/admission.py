@@ -1,29 +1,69 @@
-"""How many requests are in the server at a time.
+"""How many requests are in the server at a time, in all and of one endpoint.
 
-Waiting for a connection happens in the engine's lanes, first come, first served; here the number
-of those who run and wait is bounded, so that overload gives quick 429s and not a pile-up.
+Waiting for a connection happens in the engine's lanes, first come, first served, and is bounded in
+time there (`engine/pool.py`). Here the number of those who run and wait is bounded, so that
+overload gives quick 429s and not a pile-up.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from types import TracebackType
 
 from pipewren.errors import TooManyRequests
 
 
 class Admission:
-    """A counter with a bound: `with admission:` around what a request does in the engine."""
+    """Counters with bounds; `max_per_endpoint` 0 is no bound. Used on the event loop only."""
 
-    def __init__(self, max_requests: int) -> None:
+    def __init__(self, max_requests: int, max_per_endpoint: int = 0) -> None:
         self._max_requests = max_requests
+        self._max_per_endpoint = max_per_endpoint
         self.inside = 0
+        self.by_endpoint: Counter[str] = Counter()
 
-    def __enter__(self) -> None:
+    def slot(self, endpoint_id: str) -> Slot:
+        """`with admission.slot(id):` around what a request does in the engine."""
+        return Slot(self, endpoint_id)
+
+    def enter(self, endpoint_id: str) -> None:
+        """Raises TooManyRequests; nothing is counted then."""
         if self.inside >= self._max_requests:
             raise TooManyRequests(
-                f"Too many requests: {self._max_requests} are running or waiting already"
+                f"Too many requests: {self._max_requests} are running or waiting already "
+                "(max_waiting_requests)",
+                limit=self._max_requests,
+            )
+        most = self._max_per_endpoint
+        if most and self.by_endpoint[endpoint_id] >= most:
+            raise TooManyRequests(
+                f"Too many requests: {most} of this endpoint are running or waiting already "
+                "(max_concurrent_per_endpoint)",
+                limit=most,
             )
         self.inside += 1
+        self.by_endpoint[endpoint_id] += 1
+
+    def leave(self, endpoint_id: str) -> None:
+        self.inside -= 1
+        left = self.by_endpoint[endpoint_id] - 1
+        if left:
+            self.by_endpoint[endpoint_id] = left
+        else:
+            del self.by_endpoint[endpoint_id]
+
+
+class Slot:
+    """One request's place."""
+
+    __slots__ = ("_admission", "_endpoint_id")
+
+    def __init__(self, admission: Admission, endpoint_id: str) -> None:
+        self._admission = admission
+        self._endpoint_id = endpoint_id
+
+    def __enter__(self) -> None:
+        self._admission.enter(self._endpoint_id)
 
     def __exit__(
         self,
@@ -31,4 +71,4 @@ class Admission:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.inside -= 1
+        self._admission.leave(self._endpoint_id)

@@ -77,7 +77,14 @@ def error_answer(error: BaseException, request_id: str) -> Answer:
     elif isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     elif isinstance(error, TooManyRequests):
-        headers.append((b"retry-after", str(error.retry_after_s).encode()))
+        retry_after = str(error.retry_after_s).encode()
+        headers.append((b"retry-after", retry_after))
+        if error.limit is not None:
+            headers += (
+                (b"x-ratelimit-limit", str(error.limit).encode()),
+                (b"x-ratelimit-remaining", b"0"),
+                (b"x-ratelimit-reset", retry_after),
+            )
     if isinstance(error, CustomTemplateError):
         body = error.body if isinstance(error.body, dict) else {"error": error.message}
         return json_answer(error.status, body, tuple(headers))

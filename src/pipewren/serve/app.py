@@ -4,9 +4,7 @@ request its id and every error its JSON shape."""
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pipewren.errors import (
@@ -25,6 +23,7 @@ from pipewren.serve.answers import (
 )
 from pipewren.serve.call import read_call
 from pipewren.serve.request import call_endpoint
+from pipewren.serve.request_ids import make_request_ids
 from pipewren.serve.routes import OPENAPI, answer_route
 from pipewren.serve.sending import send_answer
 from pipewren.serve.server import Server
@@ -33,6 +32,7 @@ Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 PIPES = "/v0/pipes/"
+REFUSAL_PAUSE_S = 0.03
 
 
 class App:
@@ -52,6 +52,9 @@ class App:
             answer = await self._route(scope, receive)
         except Exception as error:  # noqa: BLE001 - the one place that turns errors into answers
             answer = error_answer(error, request_id)
+            if answer.status == 429:
+                # A caller who asks again at once would take the time of those who are answered.
+                await asyncio.sleep(REFUSAL_PAUSE_S)
         except asyncio.CancelledError:
             # uvicorn cancels what still runs when the grace of a stop is over; the protocol, what
             # nobody waits for any more, and then nothing is sent.
@@ -85,12 +88,6 @@ class App:
                 body = await _read_body(scope, receive, server.settings.max_body_bytes)
                 return await call_endpoint(read_call(scope, name, extension, body), server)
         return await answer_route(scope, server)
-
-
-def make_request_ids() -> Iterator[str]:
-    """24 hex digits each: 12 of this process, 12 that count. No system call for each request."""
-    process = os.urandom(6).hex()
-    return (f"{process}{number:012x}" for number in itertools.count(1))
 
 
 def health(server: Server | None) -> Answer:

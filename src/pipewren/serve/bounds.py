@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class HttpBounds:
-    """Sizes in bytes, times in seconds; see the settings of the same names."""
+    """Sizes in bytes, times in seconds; see the settings of the same names. Connections from
+    `shared_networks`, addresses and CIDRs as text, are those of proxies, for many clients each:
+    they do not count by address."""
 
     max_url_bytes: int = 8192
     max_headers_bytes: int = 65_536
@@ -16,3 +18,4 @@ class HttpBounds:
     keep_alive_s: float = 75.0
     max_connections: int = 4096
     max_connections_per_address: int = 1024
+    shared_networks: tuple[str, ...] = ()

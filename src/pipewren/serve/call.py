@@ -6,7 +6,7 @@ Parameters come from the query string and, with POST, from a form or JSON body, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -14,14 +14,10 @@ import msgspec
 
 from pipewren.errors import BadRequest
 from pipewren.serve.formats import CSV_HEADER
+from pipewren.serve.json_body import read_json_object
 
 Value = Any  # str, or Repeated; from a JSON body any JSON value
 
-# The rest of the reserved names act nowhere yet, but must not be handed to a pipe as unknown
-# parameters of the caller's (endpoints.md section 1, "Reserved").
-RESERVED = frozenset(
-    {"token", "q", "format", "from", "cli_version", "release_replacements", CSV_HEADER}
-)
 OUTPUT_SWITCHES = frozenset(
     {
         "output_format_json_quote_64bit_integers",
@@ -29,7 +25,39 @@ OUTPUT_SWITCHES = frozenset(
         "output_format_parquet_string_as_string",
     }
 )
+# The rest of the reserved names act nowhere yet, but must not be handed to a pipe as unknown
+# parameters of the caller's (endpoints.md section 1, "Reserved"; client-compat.md's first table).
+# `job_timestamp` is no such name: templates read it.
+RESERVED = frozenset(
+    {
+        "token",
+        "q",
+        "format",
+        "finalize_aggregations",
+        "from",
+        "cli_version",
+        "with_members_and_owner",
+        "__tb__semver",
+        "__tb__client",
+        "__tb__deployment",
+        CSV_HEADER,
+        "explain",
+        "debug",
+        "debug_source_tables",
+        "query_id",
+        "tag",
+        "pipeline",
+        "playground",
+        "release_replacements",
+        "template_parameters",
+    }
+)
+_NOT_OF_TEMPLATES = RESERVED | OUTPUT_SWITCHES
 MAX_PARAMETERS = 1000
+
+_FORM = b"application/x-www-form-urlencoded"
+_JSON = b"application/json"
+_UTF8 = frozenset({b"", b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 
 
 class Repeated(list[str]):
@@ -53,56 +81,45 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
     query: bytes = scope["query_string"]
     given: dict[str, Value] = read_pairs(query) if query else {}
     token = None
-    content_type = b""
     for header, value in scope["headers"]:
         if header == b"authorization" and value[:7].lower() == b"bearer ":
             token = value[7:].strip().decode("latin-1")
-        elif header == b"content-type":
-            content_type = value
     if body:
-        given.update(_read_body(body, content_type))
+        given.update(read_body(body, scope["headers"]))
     if not given:
         return EndpointCall(name, extension, token, {})
-    if token is None:
-        sent = given.get("token")
-        token = sent[-1] if isinstance(sent, list) and sent else sent
+    if token is None and "token" in given:
+        token = _read_token(given["token"])
     if "q" in given:
         raise BadRequest(
             "q is not supported yet: a statement over an endpoint's result needs the SQL guard. "
             "Call the endpoint without q."
         )
+    if _NOT_OF_TEMPLATES.isdisjoint(given):
+        return EndpointCall(name, extension, token, given)
     switches: tuple[tuple[str, str], ...] = ()
     if not OUTPUT_SWITCHES.isdisjoint(given):
         switches = tuple(
             (switch, "1")
             for switch in sorted(OUTPUT_SWITCHES & given.keys())
-            if str(given[switch]).lower() in ("1", "true")
+            if str(_last(given[switch])).lower() in ("1", "true")
         )
-    values = {
-        key: value
-        for key, value in given.items()
-        if key not in RESERVED and key not in OUTPUT_SWITCHES and value is not None
-    }
-    return EndpointCall(
-        name,
-        extension,
-        str(token) if token is not None else None,
-        values,
-        switches,
-        given.get(CSV_HEADER),
-    )
+    values = {key: value for key, value in given.items() if key not in _NOT_OF_TEMPLATES}
+    return EndpointCall(name, extension, token, values, switches, _last(given.get(CSV_HEADER)))
 
 
 def read_pairs(query: bytes) -> dict[str, Value]:
-    """Percent-decoded pairs; an empty value counts, a repeated name becomes a `Repeated`.
+    """Percent-decoded pairs; an empty value counts, a repeated name becomes a `Repeated`. Bytes
+    beyond ASCII count as the UTF-8 that they are, as browsers' own parsers do.
 
     `urllib.parse.parse_qsl` gives the same at four times the cost, which every request pays.
+    Raises BadRequest.
     """
     if query.count(b"&") >= MAX_PARAMETERS:
         raise BadRequest(f"More than {MAX_PARAMETERS} parameters were sent")
     values: dict[str, Value] = {}
     try:
-        for pair in query.decode("ascii").split("&"):
+        for pair in query.decode().split("&"):
             if not pair:
                 continue
             name, _, value = pair.partition("=")
@@ -115,29 +132,86 @@ def read_pairs(query: bytes) -> dict[str, Value]:
             else:
                 values[name] = Repeated((known, value))
     except UnicodeDecodeError:
-        raise BadRequest("The parameters are not percent-encoded UTF-8") from None
+        raise BadRequest(_describe_broken(query)) from None
     return values
+
+
+def read_body(body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Value]:
+    """The parameters of a POST body: a form, or a JSON object, also where its type says nothing
+    of it (client-compat.md section 1, rule 9). Raises BadRequest."""
+    content_type = coding = b""
+    for header, value in headers:
+        if header == b"content-type":
+            content_type = value
+        elif header == b"content-encoding":
+            coding = value.strip().lower()
+    if coding not in (b"", b"identity"):
+        raise BadRequest(
+            f"The body has Content-Encoding {_quote(coding)}: send parameters uncompressed"
+        )
+    kind = content_type.partition(b";")[0].strip().lower()
+    _check_charset(content_type, body)
+    text = body.strip()
+    if kind == _FORM:
+        if text[:1] == b"{" and text[-1:] == b"}":  # what curl says of any text
+            raise BadRequest(
+                "The body looks like JSON, but its Content-Type is "
+                "application/x-www-form-urlencoded: send Content-Type: application/json"
+            )
+        return read_pairs(text)
+    if kind == _JSON or text.removeprefix(b"\xef\xbb\xbf")[:1] == b"{":
+        return read_json_object(body, max_names=MAX_PARAMETERS)
+    if kind == b"":
+        return read_pairs(text)
+    raise BadRequest(
+        "The body must be application/x-www-form-urlencoded or application/json, not "
+        + _quote(kind)
+    )
+
+
+def _read_token(sent: Value) -> str:
+    token = _last(sent)
+    if not isinstance(token, str):
+        raise BadRequest("The parameter token must be a text")
+    return token
+
+
+def _last(value: Value) -> Value:
+    return value[-1] if type(value) is Repeated else value
+
+
+def _check_charset(content_type: bytes, body: bytes) -> None:
+    """Percent-encoded forms and most JSON are ASCII, where a one-byte character set named out of
+    habit makes no difference."""
+    for parameter in content_type.lower().split(b";")[1:]:
+        name, _, value = parameter.partition(b"=")
+        charset = value.strip(b" \t\"'")
+        if name.strip() != b"charset" or charset in _UTF8:
+            continue
+        if not body.isascii() or charset.startswith((b"utf", b"ucs")):
+            raise BadRequest(f"The body's charset is {_quote(charset)}: send UTF-8")
+
+
+def _describe_broken(query: bytes) -> str:
+    """Which parameter is no UTF-8. Its value is not repeated: it may be a token."""
+    for number, pair in enumerate(filter(None, query.split(b"&")), 1):
+        name, _, value = (
+            unquote_to_bytes(part) for part in pair.replace(b"+", b" ").partition(b"=")
+        )
+        try:
+            shown = name.decode()
+        except UnicodeDecodeError:
+            return f"The name of parameter {number} is not percent-encoded UTF-8"
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return f"The value of the parameter {shown[:100]} is not percent-encoded UTF-8"
+    return "The parameters are not percent-encoded UTF-8"
 
 
 def _decode(text: str) -> str:
     return unquote_to_bytes(text.replace("+", " ")).decode()
 
 
-def _read_body(body: bytes, content_type: bytes) -> dict[str, Value]:
-    kind = content_type.partition(b";")[0].strip().lower()
-    if kind == b"application/json" or (
-        kind != b"application/x-www-form-urlencoded" and body[:1] == b"{"
-    ):
-        try:
-            value = msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
-            raise BadRequest(f"The body is not valid JSON: {error}") from None
-        if not isinstance(value, dict):
-            raise BadRequest("The JSON body must be an object of parameters")
-        return value
-    if kind in (b"application/x-www-form-urlencoded", b""):
-        return read_pairs(body.strip())
-    raise BadRequest(
-        "The body must be application/x-www-form-urlencoded or application/json, not "
-        + kind.decode("latin-1")
-    )
+def _quote(sent: bytes) -> str:
+    return sent[:100].decode("latin-1")

@@ -37,7 +37,7 @@ async def explain_pipe(request: RouteRequest, server: Server) -> Answer:
         server.limits[Lane.LIGHT],
         compiled.settings,
     )
-    with server.admission:
+    with server.admission.slot(deployment.pipe_ids[pipe.name]):
         result = await server.engine.run(statement)
     plan = hide_physical_names(result.body.decode(), deployment)
     return json_answer(200, {"debug_query": compiled.sql, "query_explain": plan})

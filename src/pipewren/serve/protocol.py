@@ -356,6 +356,7 @@ class HttpConnection(asyncio.Protocol):
         lines = header_lines(
             (
                 *answer.headers,
+                (b"x-request-id", next(self._traffic.request_ids).encode()),
                 (b"content-length", b"%d" % len(answer.body)),
                 (b"connection", b"close"),
             )

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from pipewren.access.authorize import authorize_endpoint
 from pipewren.access.caller import authenticate
 from pipewren.deploy.deployment import Deployment, Endpoint
-from pipewren.engine.contract import Limits, Statement
+from pipewren.engine.contract import Statement
 from pipewren.errors import BadRequest
 from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.call import EndpointCall, Repeated, Value
@@ -36,8 +36,8 @@ async def call_endpoint(call: EndpointCall, server: Server) -> Answer | Streamed
     values = read_values(endpoint, call.values)
     compiled = compile_endpoint(endpoint.pipe, values, tables=deployment.names)
     check_size(compiled.sql, server.settings.max_query_bytes)
-    pace = server.paces.of(endpoint.id)
-    statement = make_statement(compiled, deployment, format, call, server.limits[pace.lane], pace)
+    pace = server.paces.of(endpoint)
+    statement = make_statement(compiled, deployment, format, call, pace, server)
     return await answer_statement(statement, endpoint, format, pace, server)
 
 
@@ -67,12 +67,16 @@ def make_statement(
     deployment: Deployment,
     format: Format,
     call: EndpointCall,
-    limits: Limits,
     pace: Pace,
+    server: Server,
 ) -> Statement:
     """The compiled statement as the engine takes it: in the endpoint's lane, under its limits."""
+    limits = server.limits[pace.lane]
     if compiled.max_threads is not None:
         limits = replace(limits, max_threads=min(compiled.max_threads, limits.max_threads))
+    if compiled.max_execution_time_s is not None:
+        seconds = min(compiled.max_execution_time_s, server.settings.longest_execution_time_s)
+        limits = replace(limits, max_execution_time_s=seconds)
     settings = compiled.settings
     if call.switches or format.settings:
         given = {**dict(settings), **dict(call.switches), **dict(format.settings)}

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from pipewren.deploy.deployment import Endpoint
 from pipewren.engine.contract import Lane, Result, Statement
 from pipewren.engine.errors import RESULT_TOO_LARGE
-from pipewren.errors import BadRequest, EngineError
+from pipewren.errors import EngineError
 from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.documents import Joiner, make_joiner
 from pipewren.serve.formats import Format, finish_body
@@ -35,26 +35,25 @@ _TOTALS = re.compile(r"\bTOTALS\b", re.IGNORECASE)
 async def answer_statement(
     statement: Statement, endpoint: Endpoint, format: Format, pace: Pace, server: Server
 ) -> Answer | StreamedAnswer:
-    """Raises EngineError, TimedOut, BadRequest or TooManyRequests while nothing is sent."""
+    """Raises EngineError, TimedOut or TooManyRequests while nothing is sent."""
     if not pace.is_large:
         try:
-            with server.admission:
+            with server.admission.slot(endpoint.id):
                 result = await server.engine.run(bound_small(statement))
         except EngineError as error:
             if error.engine_code != RESULT_TOO_LARGE:
                 raise
-            pace.is_large = max_rows(statement) >= statement.limits.max_result_rows
+            if max_rows(statement) >= statement.limits.max_result_rows:
+                pace.observe_large()
         else:
             pace.observe(result.statistics.elapsed_s)
-            return await _whole(result, format)
+            return await _whole(result, format, endpoint, server)
     joiner = make_joiner(format.engine_format) if format.rewrite is None else None
     if joiner is None or _TOTALS.search(statement.sql):  # a stream knows no totals
-        with server.admission:
+        with server.admission.slot(endpoint.id):
             result = await server.engine.run(bound_large(statement, server))
         pace.observe(result.statistics.elapsed_s)
-        if len(result.body) > server.settings.max_result_bytes:
-            raise too_large(endpoint, server)
-        return await _whole(result, format)
+        return await _whole(result, format, endpoint, server)
     return await _stream(statement, endpoint, format, joiner, pace, server)
 
 
@@ -95,14 +94,21 @@ def max_rows(statement: Statement, max_bytes: int = _MAX_CONSTANT_BYTES) -> int:
     return 1 << (rows.bit_length() - 1) if rows > 1 else 1
 
 
-def too_large(endpoint: Endpoint, server: Server) -> BadRequest:
-    return BadRequest(
-        f"The result of {endpoint.name} is larger than {server.settings.max_result_bytes:,} bytes "
-        "(max_result_bytes): add a LIMIT or select fewer columns"
+def too_large(endpoint: Endpoint, server: Server) -> EngineError:
+    """As the engine's own, whose count leaves out names and constant columns."""
+    return EngineError(
+        f"[Error] The result of {endpoint.name} is larger than "
+        f"{server.settings.max_result_bytes:,} bytes (max_result_bytes): add a LIMIT or select "
+        "fewer columns. (TOO_MANY_ROWS_OR_BYTES)",
+        engine_code=RESULT_TOO_LARGE,
+        engine_name="TOO_MANY_ROWS_OR_BYTES",
+        status=400,
     )
 
 
-async def _whole(result: Result, format: Format) -> Answer:
+async def _whole(result: Result, format: Format, endpoint: Endpoint, server: Server) -> Answer:
+    if len(result.body) > server.settings.max_result_bytes:
+        raise too_large(endpoint, server)
     body = await finish_body(format, result.body)
     return Answer(200, ((b"content-type", format.content_type),), body)
 
@@ -142,7 +148,7 @@ async def _drain(
     max_bytes = server.settings.max_result_bytes
     size = 0
     try:
-        with server.admission:
+        with server.admission.slot(endpoint.id):
             began = loop.time()
             stream = server.engine.stream(bound_stream(statement, server))
             try:
@@ -157,6 +163,7 @@ async def _drain(
         # A stream's chunks know no time of the whole.
         statistics = replace(stream.statistics, elapsed_s=loop.time() - began)
         pace.observe(statistics.elapsed_s)
+        pace.observe_streamed(statistics.result_rows, size)
         await spool.put(joiner.end(statistics))
         spool.end()
     except Exception as error:  # noqa: BLE001 - it is raised again at the reader's side

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipewren.access.caller import Caller, authenticate
 from pipewren.deploy.deployment import Deployment
 from pipewren.serve.answers import Answer
 from pipewren.serve.call import Value, read_pairs
+from pipewren.serve.forwarded import base_url
 from pipewren.serve.server import Server
+from pipewren.settings import Settings
 
 TEXT_TYPE = (
     b"content-type",
     b"text/plain",
 )  # no charset: clients compare it (client-compat.md 1.4)
-
-_HOST = re.compile(r"[A-Za-z0-9._\-]+(?::\d+)?|\[[0-9A-Fa-f:.]+\](?::\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +42,20 @@ class RouteRequest:
 Handler = Callable[[RouteRequest, Server], Awaitable[Answer]]
 
 
-def read_route_request(scope: Mapping[str, Any], names: Mapping[str, str]) -> RouteRequest:
+def read_route_request(
+    scope: Mapping[str, Any], names: Mapping[str, str], settings: Settings
+) -> RouteRequest:
     """Raises BadRequest for a query string that is not percent-encoded UTF-8."""
-    token = host = None
+    token = None
     for header, value in scope["headers"]:
         if header == b"authorization" and value[:7].lower() == b"bearer ":
             token = value[7:].strip().decode("latin-1")
-        elif header == b"host":
-            host = value.decode("latin-1")
     raw: bytes = scope["query_string"]
     query = read_pairs(raw) if raw else {}
-    request = RouteRequest(
-        scope["method"], scope["path"], names, query, token, _base_url(scope, host)
-    )
+    url = base_url(scope, settings.trusted_proxies, settings.public_url)
+    request = RouteRequest(scope["method"], scope["path"], names, query, token, url)
     if token is None and "token" in query:
-        return RouteRequest(
-            request.method, request.path, names, query, request.text("token"), request.base_url
-        )
+        return replace(request, token=request.text("token"))
     return request
 
 
@@ -67,10 +63,3 @@ def open_deployment(request: RouteRequest, server: Server) -> tuple[Caller, Depl
     """Who asks, and what is live in that workspace. Raises Forbidden."""
     caller = authenticate(request.token, server.keyring)
     return caller, server.deployments[caller.workspace_id]
-
-
-def _base_url(scope: Mapping[str, Any], host: str | None) -> str:
-    if host is None or _HOST.fullmatch(host) is None:
-        name, port = scope.get("server") or ("localhost", None)
-        host = f"{name}:{port}" if port else str(name)
-    return f"{scope.get('scheme', 'http')}://{host}"

@@ -79,7 +79,7 @@ async def answer_route(scope: Mapping[str, Any], server: Server) -> Answer:
     route, names = find_route(path)
     handler = route.methods.get(method)
     if handler is not None:
-        return await handler(read_route_request(scope, names), server)
+        return await handler(read_route_request(scope, names, server.settings), server)
     if method == "OPTIONS":
         allow = (b"allow", ", ".join(route.allowed).encode())
         preflight = PREFLIGHT if path.startswith(BROWSER_PATHS) else ()

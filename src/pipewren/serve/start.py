@@ -87,7 +87,7 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
         store=store,
         keyring=opened.keyring,
         deployments={workspace.id: deployment},
-        admission=Admission(settings.max_waiting_requests),
+        admission=Admission(settings.max_waiting_requests, settings.max_concurrent_per_endpoint),
         limits={Lane.LIGHT: options.light_limits, Lane.HEAVY: heavy_limits(options)},
         spool_room=SpoolRoom(
             settings.store_dir / "spool", settings.max_spool_bytes, settings.disk_reserve_bytes
@@ -126,11 +126,14 @@ def _engine_options(settings: Settings) -> EngineOptions:
             max_memory_bytes=settings.max_memory_bytes,
             max_result_rows=SMALL_RESULT_ROWS,
             max_result_bytes=min(SMALL_RESULT_BYTES, settings.max_result_bytes),
+            max_rows_to_read=settings.max_rows_to_read,
         ),
+        heavy_threads=settings.max_threads,
         max_server_memory_bytes=settings.max_server_memory_bytes,
         max_query_bytes=settings.max_query_bytes,
         disk_reserve_bytes=settings.disk_reserve_bytes,
         fsync=settings.fsync,
+        max_wait_s=settings.max_wait_s,
     )
 
 

@@ -3,11 +3,13 @@
 Our connections are read-only, where SETTINGS are refused, so they are lifted off the text and
 given to the connection. On the list is what changes how a query is read, joined, aggregated or
 printed. Everything else is refused: limits, rights, what isolates callers, what writes.
-`max_threads` is none of the list: it becomes the statement's own limit, which it can only lower.
+`max_threads` and `max_execution_time` are none of the list: they become the statement's own limits,
+under the server's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,14 +58,17 @@ ALLOWED_SETTINGS = frozenset(
 )
 
 MAX_THREADS = "max_threads"
+MAX_EXECUTION_TIME = "max_execution_time"
+_SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorSettings:
-    """`values` in order; `max_threads` apart from them."""
+    """`values` in order; the limits apart from them."""
 
     values: tuple[tuple[str, str], ...] = ()
     max_threads: int | None = None
+    max_execution_time_s: float | None = None
 
 
 def read_settings(tokens: Sequence[Token], where: str) -> AuthorSettings:
@@ -82,6 +87,11 @@ def read_settings(tokens: Sequence[Token], where: str) -> AuthorSettings:
     threads = values.pop(MAX_THREADS, None)
     if threads is not None and not (threads.isascii() and threads.isdigit() and int(threads)):
         raise StatementError(f"{where}: SETTINGS max_threads takes a number from 1 on")
+    seconds = values.pop(MAX_EXECUTION_TIME, None)
+    if seconds is not None and not (_SECONDS.fullmatch(seconds) and float(seconds) > 0):
+        raise StatementError(
+            f"{where}: SETTINGS max_execution_time takes a number of seconds above 0"
+        )
     for name in values:
         if name not in ALLOWED_SETTINGS:
             raise StatementError(
@@ -89,7 +99,11 @@ def read_settings(tokens: Sequence[Token], where: str) -> AuthorSettings:
                 "it; limits and rights are the server's, and only settings of how a query is "
                 "read, joined or printed are allowed"
             )
-    return AuthorSettings(tuple(values.items()), int(threads) if threads else None)
+    return AuthorSettings(
+        tuple(values.items()),
+        int(threads) if threads else None,
+        float(seconds) if seconds else None,
+    )
 
 
 def _read_assignment(tokens: Sequence[Token], index: int, where: str) -> tuple[str, int, str]:

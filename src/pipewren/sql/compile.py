@@ -93,7 +93,8 @@ def _compile(pipe: CompiledPipe, node: CompiledNode, run: _Run) -> CompiledState
     if output.settings.max_threads is not None:
         max_threads = min(output.settings.max_threads, max_threads or output.settings.max_threads)
     names = frozenset([text.node.node.name for text in texts])
-    return CompiledStatement(Sql(sql), max_threads, output.settings.values, names)
+    seconds = output.settings.max_execution_time_s
+    return CompiledStatement(Sql(sql), max_threads, seconds, output.settings.values, names)
 
 
 def _gather(run: _Run, pipe: CompiledPipe, node: CompiledNode) -> list[_Text]:

@@ -16,11 +16,12 @@ from pipewren.template.template import Template
 
 @dataclass(frozen=True, slots=True)
 class CompiledStatement:
-    """One SELECT. `settings` are those that the author wrote at its end; `nodes` the nodes of the
-    pipe that are in it."""
+    """One SELECT. `settings` and the limits are those that the author wrote at its end; `nodes`
+    the nodes of the pipe that are in it."""
 
     sql: Sql
     max_threads: int | None = None
+    max_execution_time_s: float | None = None
     settings: tuple[tuple[str, str], ...] = ()
     nodes: frozenset[str] = frozenset()
 

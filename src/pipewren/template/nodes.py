@@ -4,7 +4,7 @@ when they are compiled."""
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 
@@ -87,10 +87,21 @@ def walk(tree: ast.AST) -> Iterator[ast.AST]:
         waiting += children(node)
 
 
+# Fields that hold texts, or nodes without a place and parts of their own.
+_PLAIN = frozenset(
+    ("arg", "attr", "conversion", "ctx", "id", "kind", "level", "op", "ops", "type_comment")
+)
+_PARTS: Mapping[type[ast.AST], tuple[str, ...]] = {
+    kind: tuple(name for name in kind._fields if name not in _PLAIN)
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST) and kind is not ast.Constant
+}
+
+
 def children(node: ast.AST) -> list[ast.AST]:
     """The direct parts of a node."""
     found: list[ast.AST] = []
-    for name in node._fields:
+    for name in _PARTS.get(type(node), ()):
         part = getattr(node, name, None)
         if type(part) is list:
             found += [one for one in part if isinstance(one, ast.AST)]

@@ -43,6 +43,20 @@ def test_the_token_comes_from_header_or_query_and_the_header_wins() -> None:
     assert call().token is None
 
 
+def test_a_token_that_was_sent_several_times_is_the_last() -> None:
+    assert call("token=a&token=b").token == "b"
+    form = "application/x-www-form-urlencoded"
+    assert call("token=a", b"token=b&token=c", content_type=form).token == "c"
+
+
+def test_the_coding_of_a_body_is_looked_at_only_where_there_is_one() -> None:
+    assert call("a=1", content_type="text/csv", content_encoding="gzip").values == {"a": "1"}
+
+
+def test_names_that_are_not_reserved_are_parameters() -> None:
+    assert call("job_timestamp=x&app_name=y").values == {"job_timestamp": "x", "app_name": "y"}
+
+
 def test_reserved_names_never_reach_a_template() -> None:
     query = "token=t&from=cli&cli_version=5.0.3&release_replacements=true&format=x&a=1"
     assert call(query).values == {"a": "1"}
@@ -74,7 +88,8 @@ def test_a_json_body_without_a_content_type_is_understood() -> None:
 @pytest.mark.parametrize(
     ("query", "body", "content_type", "message"),
     [
-        ("a=%ff", b"", "", "not percent-encoded UTF-8"),
+        ("b=1&a=%ff", b"", "", "value of the parameter a is not percent-encoded UTF-8"),
+        ("b=1&%ff=a", b"", "", "name of parameter 2 is not percent-encoded UTF-8"),
         ("&".join(f"a{n}=1" for n in range(1001)), b"", "", "More than 1000 parameters"),
         ("", b"{oops", "application/json", "not valid JSON"),
         ("", b"[1]", "application/json", "must be an object"),
@@ -87,6 +102,10 @@ def test_what_cannot_be_read_is_an_error_that_says_why(
 ) -> None:
     with pytest.raises(BadRequest, match=message):
         call(query, body, content_type=content_type)
+
+
+def test_pairs_of_raw_utf8_are_read_as_they_are() -> None:
+    assert read_pairs("ñ=é+ü&a=%C3%B1é".encode()) == {"ñ": "é ü", "a": "ñé"}
 
 
 @given(st.text("ab=&%+;2Fc3A9 \u00f1", max_size=40))

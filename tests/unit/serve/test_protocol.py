@@ -178,6 +178,7 @@ async def test_what_is_no_request_gets_a_json_error_and_is_hung_up_on(
     answered, headers, body = await read_answer(reader)
     assert answered == status
     assert headers["content-type"].startswith("application/json")
+    assert len(headers["x-request-id"]) == 24
     assert message in json.loads(body)["error"]
 
 
