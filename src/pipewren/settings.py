@@ -146,11 +146,31 @@ class Settings(BaseSettings):
     max_connections_per_address: int = Field(
         1024, ge=0, description="Connections of one address at a time; 0 means no limit."
     )
+    max_bad_tokens_per_minute: int = Field(
+        60,
+        ge=0,
+        description="Bad tokens of one address a minute; then its tokens get 429. 0 means no "
+        "limit.",
+    )
     max_waiting_requests: int = Field(
         1000, ge=1, description="Requests in the server at a time; those beyond get 429."
     )
     max_concurrent_per_endpoint: int = Field(
         0, ge=0, description="Requests of one endpoint at a time (429 beyond); 0 means no limit."
+    )
+    rate_limit_per_token: int = Field(
+        0, ge=0, description="Requests a second of one token (429 beyond); 0 means no limit."
+    )
+    rate_limit_per_endpoint: int = Field(
+        0, ge=0, description="Requests a second of one endpoint (429 beyond); 0 means no limit."
+    )
+    rate_limit_per_workspace: int = Field(
+        0, ge=0, description="Requests a second of the workspace (429 beyond); 0 means no limit."
+    )
+    rate_limit_storage: SecretStr = Field(
+        SecretStr("memory"),
+        description="Where rate limits are counted: `memory`, or the URL of a Redis that several "
+        "servers share.",
     )
     max_wait_s: float = Field(
         10.0,

@@ -305,3 +305,12 @@ def _wait_until_gone(pid: int) -> None:
             return
         time.sleep(0.01)
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_parameter_of_a_reserved_name_is_told_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "project" / "endpoints" / "one.pipe"
+    file.parent.mkdir(parents=True)
+    file.write_text("NODE n\nSQL >\n    %\n    SELECT {{Int32(tag, 1)}} AS t\nTYPE endpoint\n")
+    with serving(tmp_path / "project", tmp_path / "data") as server:
+        warning = next(line for line in server.output if "reserved" in line)
+    assert "endpoints/one.pipe: tag is a reserved name" in warning

@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import pytest_asyncio
@@ -23,6 +23,7 @@ from pipewren.engine.profile import Profile
 from pipewren.errors import TimedOut, TooManyRequests, Unavailable
 
 if TYPE_CHECKING:
+    from pipewren.engine.embedded import EmbeddedEngine
     from tests.engine.conftest import Workspace
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -282,3 +283,24 @@ async def test_a_closing_pool_refuses_what_waits(pool: WorkerPool) -> None:
         await waiting
     with pytest.raises(Unavailable, match="stopping"):
         await pool.run(lambda connection: "never")
+
+
+async def test_an_engine_that_has_lost_more_than_half_of_its_readers_is_not_ready(
+    engine: EmbeddedEngine,
+) -> None:
+    """So that the supervisor gives it a new process."""
+
+    class Stuck:
+        def is_alive(self) -> bool:
+            return True
+
+    pools = list(engine._lanes.values())
+    size = sum(pool.size for pool in pools)
+    assert engine.health().ready
+    try:
+        for number in range(1, size + 1):
+            pools[0]._retired.append(cast(Any, Stuck()))
+            assert engine.health().ready is (2 * number <= size)
+    finally:
+        pools[0]._retired.clear()
+    assert engine.health().ready

@@ -8,40 +8,63 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from pipewren.access.brute_force import Attempts
+from pipewren.access.jwt import JwtCache, JwtError, looks_like_jwt, verify_jwt
+from pipewren.access.rights import Caller, caller_of
 from pipewren.access.token_value import TokenValue, sign_token
 from pipewren.errors import Forbidden
-from pipewren.storage.tokens import Scope, StoredToken
+from pipewren.storage.tokens import ADMIN_TOKEN, StoredToken
+
+__all__ = [
+    "MAX_TOKEN_BYTES",
+    "Caller",
+    "Keyring",
+    "Refusal",
+    "authenticate",
+    "build_keyring",
+    "caller_of",
+    "change_keyring",
+    "digest_of",
+    "find_caller",
+]
 
 MAX_TOKEN_BYTES = 8192
-ADMIN_SCOPES = frozenset({"ADMIN", "ADMIN_USER"})
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """A known caller and what the token lets it do, read off the scopes once.
+class Signer:
+    """What values are computed from: the server's key, the workspaces' UUIDs by id, and the
+    values that a setting gives, by token id. Those are nowhere but in memory."""
 
-    `pipes` are the names that `PIPES:READ` names; `reads_all` stands for ADMIN and
-    WORKSPACE:READ_ALL.
-    """
+    key: bytes = field(repr=False)
+    workspace_uuids: Mapping[str, str]
+    given: Mapping[str, str] = field(repr=False)
 
-    workspace_id: str
-    token_id: str
-    token_name: str
-    is_admin: bool
-    reads_all: bool
-    pipes: frozenset[str]
-    scopes: frozenset[Scope]
+    def value_of(self, token: StoredToken) -> TokenValue:
+        """A token's value, given or computed."""
+        given = self.given.get(token.id)
+        if given is not None:
+            return TokenValue(given)
+        return sign_token(self.key, token, workspace_uuid=self.workspace_uuids[token.workspace_id])
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """All static tokens of all workspaces: digest of the value -> value and caller. Immutable; a
-    change of tokens makes a new one."""
+    """All static tokens of all workspaces: digest of the value -> value and caller. A change of
+    tokens makes a new one; the JWTs that were verified and the bad attempts go along with it.
 
-    entries: Mapping[bytes, tuple[bytes, Caller]]
+    `jwt_keys` are the workspace admin tokens by workspace id.
+    """
+
+    entries: Mapping[bytes, tuple[bytes, Caller]] = field(repr=False)
+    digests: Mapping[str, bytes] = field(repr=False)  # by token id
+    jwt_keys: Mapping[str, bytes] = field(repr=False)
+    signer: Signer = field(repr=False)
+    jwts: JwtCache = field(repr=False)
+    attempts: Attempts = field(repr=False)
 
     def value_of(self, workspace_id: str, name: str) -> TokenValue | None:
         """The value of a token by name, for the console's first start and the CLI."""
@@ -51,60 +74,111 @@ class Keyring:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a token is none. `is_guess`: its sender does not hold what makes a token."""
+
+    message: str
+    is_guess: bool
+
+
 def build_keyring(
     key: bytes,
     tokens: Iterable[StoredToken],
     *,
     workspace_uuids: Mapping[str, str],
     given: Mapping[str, str],
+    attempts: Attempts | None = None,
 ) -> Keyring:
     """Compute every token's value. `given` holds values that a setting gives, by token id."""
-    entries: dict[bytes, tuple[bytes, Caller]] = {}
-    for token in tokens:
-        uuid = workspace_uuids[token.workspace_id]
-        value = (given.get(token.id) or sign_token(key, token, workspace_uuid=uuid)).encode()
-        entries[_digest(value)] = (value, caller_of(token))
-    return Keyring(entries)
+    signer = Signer(key, workspace_uuids, given)
+    empty = Keyring({}, {}, {}, signer, JwtCache(), Attempts() if attempts is None else attempts)
+    return change_keyring(empty, changed=tokens)
 
 
-def caller_of(token: StoredToken) -> Caller:
-    """What a token's scopes allow. A scope with a filter gives nothing: row filters are not
-    applied yet, and ignoring one would widen the right."""
-    types = {scope.type for scope in token.scopes}
-    is_admin = not types.isdisjoint(ADMIN_SCOPES)
-    return Caller(
-        workspace_id=token.workspace_id,
-        token_id=token.id,
-        token_name=token.name,
-        is_admin=is_admin,
-        reads_all=is_admin or "WORKSPACE:READ_ALL" in types,
-        pipes=frozenset(
-            scope.resource
-            for scope in token.scopes
-            if scope.type == "PIPES:READ" and not scope.filter
-        ),
-        scopes=token.scopes,
-    )
+def change_keyring(
+    keyring: Keyring, *, changed: Iterable[StoredToken] = (), deleted: Iterable[str] = ()
+) -> Keyring:
+    """The keyring with tokens added or replaced, and others, by id, gone. The old one stays as it
+    is, so that a request sees all of a change or nothing."""
+    entries, digests = dict(keyring.entries), dict(keyring.digests)
+    jwt_keys = dict(keyring.jwt_keys)
+
+    def drop(token_id: str) -> None:
+        digest = digests.pop(token_id, None)
+        if digest is not None:
+            value, caller = entries.pop(digest)
+            if jwt_keys.get(caller.workspace_id) == value:
+                del jwt_keys[caller.workspace_id]
+
+    for token_id in deleted:
+        drop(token_id)
+    for token in changed:
+        drop(token.id)
+        value = keyring.signer.value_of(token).encode()
+        digest = digest_of(value)
+        entries[digest] = (value, caller_of(token))
+        digests[token.id] = digest
+        if token.name == ADMIN_TOKEN and token.origin == "default":
+            jwt_keys[token.workspace_id] = value
+    return replace(keyring, entries=entries, digests=digests, jwt_keys=jwt_keys)
 
 
-def authenticate(token: str | None, keyring: Keyring) -> Caller:
+def authenticate(token: str | None, keyring: Keyring, now_s: float) -> Caller:
     """The caller behind a token's text. Raises Forbidden (403, never 401: tokens.md section 8)."""
+    found = find_caller(token, keyring, now_s)
+    if isinstance(found, Refusal):
+        raise Forbidden(found.message)
+    return found
+
+
+def find_caller(
+    token: str | None,
+    keyring: Keyring,
+    now_s: float,
+    *,
+    on_first_use: Callable[[Caller], None] | None = None,
+) -> Caller | Refusal:
+    """The caller behind a token's text, a static token's or a JWT's. `on_first_use` is told of a
+    JWT that was not in the cache."""
     if not token:
-        raise Forbidden(
-            "invalid authentication token. No token was sent: pass it as `Authorization: Bearer "
-            "<token>` or as `?token=<token>`"
-        )
-    value = token.encode("utf-8", "surrogateescape")
+        return _NO_TOKEN
+    value = token.encode("utf-8", "surrogatepass")
     if len(value) > MAX_TOKEN_BYTES:
-        raise Forbidden("invalid authentication token. The token is too long")
-    entry = keyring.entries.get(_digest(value))
-    if entry is None or not hmac.compare_digest(entry[0], value):
-        raise Forbidden(f"invalid authentication token. Invalid token {_mask(token)}")
-    return entry[1]
+        return _TOO_LONG
+    digest = digest_of(value)
+    entry = keyring.entries.get(digest)
+    if entry is not None and hmac.compare_digest(entry[0], value):
+        return entry[1]
+    caller = keyring.jwts.find(digest, keyring.jwt_keys, now_s)
+    if caller is not None:
+        return caller
+    if not looks_like_jwt(value):
+        return Refusal(f"invalid authentication token. Invalid token {_mask(token)}", True)
+    try:
+        verified = verify_jwt(value, keyring.jwt_keys, now_s)
+    except JwtError as error:
+        return Refusal(
+            f"invalid authentication token. Invalid token {_mask(token)}: {error.reason}",
+            is_guess=not error.is_signed,
+        )
+    keyring.jwts.keep(digest, verified, len(value))
+    if on_first_use is not None:
+        on_first_use(verified.caller)
+    return verified.caller
 
 
-def _digest(value: bytes) -> bytes:
+def digest_of(value: bytes) -> bytes:
+    """What a value is looked up by."""
     return hashlib.sha256(value).digest()
+
+
+_NO_TOKEN = Refusal(
+    "invalid authentication token. No token was sent: pass it as `Authorization: Bearer <token>` "
+    "or as `?token=<token>`",
+    is_guess=False,
+)
+_TOO_LONG = Refusal("invalid authentication token. The token is too long", is_guess=True)
 
 
 def _mask(token: str) -> str:

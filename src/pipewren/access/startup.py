@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from pipewren.access.brute_force import MAX_BAD_TOKENS_PER_MINUTE, Attempts
 from pipewren.access.caller import Keyring, build_keyring
-from pipewren.storage.tokens import Scope, create_token, list_tokens
+from pipewren.access.scopes import USER_TYPE
+from pipewren.storage.tokens import (
+    ADMIN_TOKEN,
+    MEMBER_TOKEN,
+    USER_TOKEN,
+    Scope,
+    create_token,
+    list_tokens,
+)
 from pipewren.storage.workspaces import Workspace
 
-ADMIN_TOKEN = "workspace admin token"  # tokens.md section 3
+__all__ = ["ADMIN_TOKEN", "OpenedKeyring", "open_keyring"]
+
+_DEFAULTS: Mapping[str, Scope] = {  # tokens.md section 3
+    ADMIN_TOKEN: Scope("ADMIN"),
+    MEMBER_TOKEN: Scope("ADMIN_USER"),
+    USER_TOKEN: Scope(USER_TYPE),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +43,38 @@ def open_keyring(
     workspaces: Sequence[Workspace],
     *,
     admin_token: str | None,
+    max_bad_tokens_per_minute: int = MAX_BAD_TOKENS_PER_MINUTE,
 ) -> OpenedKeyring:
-    """`admin_token` is the first workspace's, given by setting; it is kept in memory only."""
+    """`admin_token` is the first workspace's, given by setting; it is kept in memory only.
+
+    Every workspace has two default tokens of its own; the user token, which is for the account,
+    belongs to the first.
+    """
     made = False
     tokens = []
     given: dict[str, str] = {}
     for index, workspace in enumerate(workspaces):
         known = list_tokens(connection, workspace.id)
-        if not any(token.name == ADMIN_TOKEN for token in known):
-            admin = create_token(
-                connection, workspace.id, ADMIN_TOKEN, origin="default", scopes={Scope("ADMIN")}
+        names = {token.name for token in known}
+        for name, scope in _DEFAULTS.items():
+            if name in names or (name == USER_TOKEN and index > 0):
+                continue
+            known.append(
+                create_token(connection, workspace.id, name, origin="default", scopes={scope})
             )
-            known.append(admin)
-            made = made or index == 0
+            made = made or (index == 0 and name == ADMIN_TOKEN)
         tokens += known
         if index == 0 and admin_token is not None:
-            given |= {token.id: admin_token for token in known if token.name == ADMIN_TOKEN}
-    uuids = {workspace.id: workspace.uuid for workspace in workspaces}
-    keyring = build_keyring(key, tokens, workspace_uuids=uuids, given=given)
+            given |= {
+                token.id: admin_token
+                for token in known
+                if token.name == ADMIN_TOKEN and token.origin == "default"
+            }
+    keyring = build_keyring(
+        key,
+        tokens,
+        workspace_uuids={workspace.id: workspace.uuid for workspace in workspaces},
+        given=given,
+        attempts=Attempts(max_bad_tokens_per_minute),
+    )
     return OpenedKeyring(keyring, made and admin_token is None)

@@ -14,7 +14,8 @@ from pipewren.errors import TooManyRequests
 
 
 class Admission:
-    """Counters with bounds; `max_per_endpoint` 0 is no bound. Used on the event loop only."""
+    """Counters with bounds; `max_per_endpoint` 0 is no bound, and nothing is counted by endpoint
+    then. Used on the event loop only."""
 
     def __init__(self, max_requests: int, max_per_endpoint: int = 0) -> None:
         self._max_requests = max_requests
@@ -42,10 +43,13 @@ class Admission:
                 limit=most,
             )
         self.inside += 1
-        self.by_endpoint[endpoint_id] += 1
+        if most:
+            self.by_endpoint[endpoint_id] += 1
 
     def leave(self, endpoint_id: str) -> None:
         self.inside -= 1
+        if not self._max_per_endpoint:
+            return
         left = self.by_endpoint[endpoint_id] - 1
         if left:
             self.by_endpoint[endpoint_id] = left

@@ -86,8 +86,10 @@ class App:
                     return Answer(204, PREFLIGHT, b"")
                 _allow(method, ("GET", "POST", "HEAD", "OPTIONS"))
                 body = await _read_body(scope, receive, server.settings.max_body_bytes)
-                return await call_endpoint(read_call(scope, name, extension, body), server)
-        return await answer_route(scope, server)
+                call = read_call(scope, name, extension, body)
+                return await call_endpoint(call, server, scope)
+        body = await _read_body(scope, receive, server.settings.max_body_bytes)
+        return await answer_route(scope, server, body)
 
 
 def health(server: Server | None) -> Answer:
@@ -111,7 +113,7 @@ def _allow(method: str, allowed: tuple[str, ...]) -> None:
 
 
 async def _read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
-    if scope["method"] != "POST":
+    if scope["method"] not in ("POST", "PUT"):
         return b""
     parts: list[bytes] = []
     size = 0

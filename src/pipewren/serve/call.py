@@ -52,7 +52,7 @@ RESERVED = frozenset(
         "template_parameters",
     }
 )
-_NOT_OF_TEMPLATES = RESERVED | OUTPUT_SWITCHES
+KEPT_FROM_TEMPLATES = RESERVED | OUTPUT_SWITCHES
 MAX_PARAMETERS = 1000
 
 _FORM = b"application/x-www-form-urlencoded"
@@ -95,7 +95,7 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
             "q is not supported yet: a statement over an endpoint's result needs the SQL guard. "
             "Call the endpoint without q."
         )
-    if _NOT_OF_TEMPLATES.isdisjoint(given):
+    if KEPT_FROM_TEMPLATES.isdisjoint(given):
         return EndpointCall(name, extension, token, given)
     switches: tuple[tuple[str, str], ...] = ()
     if not OUTPUT_SWITCHES.isdisjoint(given):
@@ -104,7 +104,7 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
             for switch in sorted(OUTPUT_SWITCHES & given.keys())
             if str(_last(given[switch])).lower() in ("1", "true")
         )
-    values = {key: value for key, value in given.items() if key not in _NOT_OF_TEMPLATES}
+    values = {key: value for key, value in given.items() if key not in KEPT_FROM_TEMPLATES}
     return EndpointCall(name, extension, token, values, switches, _last(given.get(CSV_HEADER)))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import httptools
 
-from pipewren.serve.answers import ANSWER, header_lines, json_answer
+from pipewren.serve.answers import ANSWER, CORS, header_lines, json_answer
 from pipewren.serve.exchange import Exchange, Scope, status_line
 from pipewren.serve.traffic import Traffic
 
@@ -359,6 +359,7 @@ class HttpConnection(asyncio.Protocol):
                 (b"x-request-id", next(self._traffic.request_ids).encode()),
                 (b"content-length", b"%d" % len(answer.body)),
                 (b"connection", b"close"),
+                *(CORS if self._url.startswith(b"/v0/pipes/") else ()),
             )
         )
         self._transport.write(

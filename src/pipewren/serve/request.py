@@ -1,6 +1,6 @@
 """One request of an endpoint, from the call to the answer: the page to read first.
 
-    call ──▶ caller ──▶ endpoint ──▶ values ──▶ one statement ──▶ engine ──▶ answer
+    call ──▶ caller ──▶ endpoint ──▶ grant ──▶ values ──▶ one statement ──▶ engine ──▶ answer
 
 Everything before the engine is synchronous, pure and fast: no I/O, no globals.
 """
@@ -8,43 +8,54 @@ Everything before the engine is synchronous, pure and fast: no I/O, no globals.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
-from pipewren.access.authorize import authorize_endpoint
-from pipewren.access.caller import authenticate
-from pipewren.deploy.deployment import Deployment, Endpoint
+from pipewren.access.grants import fix_values
+from pipewren.deploy.deployment import Endpoint
 from pipewren.engine.contract import Statement
 from pipewren.errors import BadRequest
 from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.call import EndpointCall, Repeated, Value
-from pipewren.serve.formats import Format, find_format
-from pipewren.serve.pace import Pace
-from pipewren.serve.results import answer_statement
+from pipewren.serve.callers import authorize_call, identify
+from pipewren.serve.filtered_calls import filter_statement
+from pipewren.serve.formats import find_format
+from pipewren.serve.rate_limits import take_rates
+from pipewren.serve.results import Asked, answer_statement
 from pipewren.serve.server import Server
-from pipewren.sql.compile import CompiledStatement, compile_endpoint
+from pipewren.sql.compile import compile_endpoint
+from pipewren.sql.row_filters import FilteredStatement
 from pipewren.sqltext import Sql
 
 
-async def call_endpoint(call: EndpointCall, server: Server) -> Answer | StreamedAnswer:
-    """Answer one call. Raises errors of `errors.py` only, each with its HTTP status."""
-    caller = authenticate(call.token, server.keyring)
+async def call_endpoint(
+    call: EndpointCall, server: Server, scope: Mapping[str, Any] | None = None
+) -> Answer | StreamedAnswer:
+    """Answer one call. `scope` (ASGI's) tells the client's address. Raises errors of `errors.py`
+    only, each with its HTTP status."""
+    caller = identify(call.token, server, scope)
     deployment = server.deployments[caller.workspace_id]
     endpoint = deployment.endpoint(call.name)
-    authorize_endpoint(caller, endpoint.name, endpoint.id)
+    grant = authorize_call(caller, endpoint, deployment, server, scope)
+    rate_headers = await take_rates(caller, endpoint, grant, server)
     format = find_format(call.extension, call.csv_header)
-    values = read_values(endpoint, call.values)
+    values = fix_values(read_values(endpoint, call.values), grant.fixed)
     compiled = compile_endpoint(endpoint.pipe, values, tables=deployment.names)
     check_size(compiled.sql, server.settings.max_query_bytes)
-    pace = server.paces.of(endpoint)
-    statement = make_statement(compiled, deployment, format, call, pace, server)
-    return await answer_statement(statement, endpoint, format, pace, server)
+    filtered = await filter_statement(compiled, grant.filters, deployment, server)
+    asked = Asked(endpoint, format, server.paces.of(endpoint), is_filtered=bool(grant.filters))
+    answer = await answer_statement(make_statement(filtered, asked, call, server), asked, server)
+    return replace(answer, headers=answer.headers + rate_headers) if rate_headers else answer
 
 
 def read_values(endpoint: Endpoint, given: Mapping[str, Value]) -> Mapping[str, Value]:
     """A repeated name is a list for `Array` parameters; for the others its last value counts
     (endpoints.md section 1). Lists of a JSON body stay what they are."""
-    if not any(type(value) is Repeated for value in given.values()):
+    for value in given.values():
+        if type(value) is Repeated:
+            break
+    else:
         return given
     arrays = endpoint.array_parameters
     return {
@@ -63,15 +74,11 @@ def check_size(sql: Sql, max_bytes: int) -> None:
 
 
 def make_statement(
-    compiled: CompiledStatement,
-    deployment: Deployment,
-    format: Format,
-    call: EndpointCall,
-    pace: Pace,
-    server: Server,
+    filtered: FilteredStatement, asked: Asked, call: EndpointCall, server: Server
 ) -> Statement:
     """The compiled statement as the engine takes it: in the endpoint's lane, under its limits."""
-    limits = server.limits[pace.lane]
+    compiled, format, lane = filtered.statement, asked.format, asked.pace.lane
+    limits = server.limits[lane]
     if compiled.max_threads is not None:
         limits = replace(limits, max_threads=min(compiled.max_threads, limits.max_threads))
     if compiled.max_execution_time_s is not None:
@@ -82,10 +89,5 @@ def make_statement(
         given = {**dict(settings), **dict(call.switches), **dict(format.settings)}
         settings = tuple(sorted(given.items()))
     return Statement(
-        compiled.sql,
-        deployment.database,
-        format.engine_format,
-        limits,
-        settings,
-        lane=pace.lane,
+        compiled.sql, filtered.database, format.engine_format, limits, settings, lane=lane
     )

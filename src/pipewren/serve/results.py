@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from pipewren.deploy.deployment import Endpoint
 from pipewren.engine.contract import Lane, Result, Statement
-from pipewren.engine.errors import RESULT_TOO_LARGE
+from pipewren.engine.errors import RESULT_TOO_LARGE, withhold_details
 from pipewren.errors import EngineError
 from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.documents import Joiner, make_joiner
@@ -23,6 +24,7 @@ from pipewren.serve.formats import Format, finish_body
 from pipewren.serve.pace import Pace
 from pipewren.serve.server import Server
 from pipewren.serve.spool import Spool
+from pipewren.sql.filtered_answers import hide_counts, hide_scanned
 
 STREAM_BLOCK_ROWS = 8192
 # A value of the statement can be a column of its own in every row, which the engine's bounds on
@@ -32,13 +34,34 @@ _MAX_BLOCK_BYTES = 8_000_000  # of which a handful are in memory at a time
 _TOTALS = re.compile(r"\bTOTALS\b", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for besides rows. `is_filtered`: there are rows that the caller must not know
+    of, so errors and statistics tell nothing of what was read."""
+
+    endpoint: Endpoint
+    format: Format
+    pace: Pace
+    is_filtered: bool = False
+
+
 async def answer_statement(
-    statement: Statement, endpoint: Endpoint, format: Format, pace: Pace, server: Server
+    statement: Statement, asked: Asked, server: Server
 ) -> Answer | StreamedAnswer:
     """Raises EngineError, TimedOut or TooManyRequests while nothing is sent."""
+    if not asked.is_filtered:
+        return await _answer(statement, asked, server)
+    try:
+        return await _answer(statement, asked, server)
+    except EngineError as error:
+        raise withhold_details(error) from None
+
+
+async def _answer(statement: Statement, asked: Asked, server: Server) -> Answer | StreamedAnswer:
+    pace = asked.pace
     if not pace.is_large:
         try:
-            with server.admission.slot(endpoint.id):
+            with server.admission.slot(asked.endpoint.id):
                 result = await server.engine.run(bound_small(statement))
         except EngineError as error:
             if error.engine_code != RESULT_TOO_LARGE:
@@ -47,14 +70,15 @@ async def answer_statement(
                 pace.observe_large()
         else:
             pace.observe(result.statistics.elapsed_s)
-            return await _whole(result, format, endpoint, server)
+            return await _whole(result, asked, server)
+    format = asked.format
     joiner = make_joiner(format.engine_format) if format.rewrite is None else None
     if joiner is None or _TOTALS.search(statement.sql):  # a stream knows no totals
-        with server.admission.slot(endpoint.id):
+        with server.admission.slot(asked.endpoint.id):
             result = await server.engine.run(bound_large(statement, server))
         pace.observe(result.statistics.elapsed_s)
-        return await _whole(result, format, endpoint, server)
-    return await _stream(statement, endpoint, format, joiner, pace, server)
+        return await _whole(result, asked, server)
+    return await _stream(statement, asked, joiner, server)
 
 
 def bound_small(statement: Statement) -> Statement:
@@ -106,23 +130,20 @@ def too_large(endpoint: Endpoint, server: Server) -> EngineError:
     )
 
 
-async def _whole(result: Result, format: Format, endpoint: Endpoint, server: Server) -> Answer:
+async def _whole(result: Result, asked: Asked, server: Server) -> Answer:
     if len(result.body) > server.settings.max_result_bytes:
-        raise too_large(endpoint, server)
-    body = await finish_body(format, result.body)
-    return Answer(200, ((b"content-type", format.content_type),), body)
+        raise too_large(asked.endpoint, server)
+    if asked.is_filtered:
+        result = hide_scanned(result)
+    body = await finish_body(asked.format, result.body)
+    return Answer(200, ((b"content-type", asked.format.content_type),), body)
 
 
 async def _stream(
-    statement: Statement,
-    endpoint: Endpoint,
-    format: Format,
-    joiner: Joiner,
-    pace: Pace,
-    server: Server,
+    statement: Statement, asked: Asked, joiner: Joiner, server: Server
 ) -> StreamedAnswer:
     spool = Spool(server.spool_room)
-    drain = asyncio.create_task(_drain(statement, endpoint, joiner, spool, pace, server))
+    drain = asyncio.create_task(_drain(statement, asked, joiner, spool, server))
     try:
         # Until the first bytes are there an error still has its status.
         first = await spool.take()
@@ -131,24 +152,19 @@ async def _stream(
         spool.close()
         raise
     return StreamedAnswer(
-        200, ((b"content-type", format.content_type),), _read(first, spool, drain)
+        200, ((b"content-type", asked.format.content_type),), _read(first, spool, drain)
     )
 
 
 async def _drain(
-    statement: Statement,
-    endpoint: Endpoint,
-    joiner: Joiner,
-    spool: Spool,
-    pace: Pace,
-    server: Server,
+    statement: Statement, asked: Asked, joiner: Joiner, spool: Spool, server: Server
 ) -> None:
     """The stream into the spool. What goes wrong reaches the reader through it."""
     loop = asyncio.get_running_loop()
     max_bytes = server.settings.max_result_bytes
     size = 0
     try:
-        with server.admission.slot(endpoint.id):
+        with server.admission.slot(asked.endpoint.id):
             began = loop.time()
             stream = server.engine.stream(bound_stream(statement, server))
             try:
@@ -156,15 +172,15 @@ async def _drain(
                     part = joiner.join(chunk)
                     size += len(part)
                     if size > max_bytes:
-                        raise too_large(endpoint, server)
+                        raise too_large(asked.endpoint, server)
                     await spool.put(part)
             finally:
                 await stream.aclose()
         # A stream's chunks know no time of the whole.
         statistics = replace(stream.statistics, elapsed_s=loop.time() - began)
-        pace.observe(statistics.elapsed_s)
-        pace.observe_streamed(statistics.result_rows, size)
-        await spool.put(joiner.end(statistics))
+        asked.pace.observe(statistics.elapsed_s)
+        asked.pace.observe_streamed(statistics.result_rows, size)
+        await spool.put(joiner.end(hide_counts(statistics) if asked.is_filtered else statistics))
         spool.end()
     except Exception as error:  # noqa: BLE001 - it is raised again at the reader's side
         spool.end(error)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipewren.access.caller import Caller, authenticate
+from pipewren.access.caller import Caller
 from pipewren.deploy.deployment import Deployment
+from pipewren.errors import Forbidden
 from pipewren.serve.answers import Answer
-from pipewren.serve.call import Value, read_pairs
+from pipewren.serve.call import Value, read_body, read_pairs
+from pipewren.serve.callers import identify
 from pipewren.serve.forwarded import base_url
 from pipewren.serve.server import Server
 from pipewren.settings import Settings
@@ -24,7 +26,7 @@ TEXT_TYPE = (
 class RouteRequest:
     """`names` are the parts of the path that the route names, `query` the decoded query string
     (a repeated name is a list), `base_url` this server as the caller reaches it, without a final
-    slash."""
+    slash. `body` has the names of a form or JSON body, `scope` is ASGI's."""
 
     method: str
     path: str
@@ -32,6 +34,8 @@ class RouteRequest:
     query: Mapping[str, Value]
     token: str | None
     base_url: str
+    scope: Mapping[str, Any]
+    body: Mapping[str, Value] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
         """A parameter's value, the last one where it was repeated; None when it was not sent."""
@@ -43,9 +47,10 @@ Handler = Callable[[RouteRequest, Server], Awaitable[Answer]]
 
 
 def read_route_request(
-    scope: Mapping[str, Any], names: Mapping[str, str], settings: Settings
+    scope: Mapping[str, Any], names: Mapping[str, str], settings: Settings, body: bytes = b""
 ) -> RouteRequest:
-    """Raises BadRequest for a query string that is not percent-encoded UTF-8."""
+    """Raises BadRequest for a query string that is not percent-encoded UTF-8, and for a body that
+    is neither a form nor a JSON object."""
     token = None
     for header, value in scope["headers"]:
         if header == b"authorization" and value[:7].lower() == b"bearer ":
@@ -53,13 +58,21 @@ def read_route_request(
     raw: bytes = scope["query_string"]
     query = read_pairs(raw) if raw else {}
     url = base_url(scope, settings.trusted_proxies, settings.public_url)
-    request = RouteRequest(scope["method"], scope["path"], names, query, token, url)
+    sent = read_body(body, scope["headers"]) if body else {}
+    request = RouteRequest(scope["method"], scope["path"], names, query, token, url, scope, sent)
     if token is None and "token" in query:
         return replace(request, token=request.text("token"))
+    if token is None and isinstance(sent.get("token"), str):
+        return replace(request, token=sent["token"])
     return request
 
 
-def open_deployment(request: RouteRequest, server: Server) -> tuple[Caller, Deployment]:
-    """Who asks, and what is live in that workspace. Raises Forbidden."""
-    caller = authenticate(request.token, server.keyring)
+def open_deployment(
+    request: RouteRequest, server: Server, *, takes_jwt: bool = False
+) -> tuple[Caller, Deployment]:
+    """Who asks, and what is live in that workspace. Raises Forbidden, for a JWT too unless the
+    route applies what a JWT narrows (tokens.md section 7, "usable for")."""
+    caller = identify(request.token, server, request.scope)
+    if caller.is_jwt and not takes_jwt:
+        raise Forbidden("A JWT is not valid here: it opens endpoints' data. Send a static token")
     return caller, server.deployments[caller.workspace_id]

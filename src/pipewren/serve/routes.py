@@ -13,13 +13,14 @@ from typing import Any
 from starlette.routing import compile_path
 
 from pipewren.errors import MethodNotAllowed, NotFound
-from pipewren.serve import docs_page, examples, explain, openapi, pipes
+from pipewren.serve import docs_page, examples, explain, openapi, pipes, tokens
 from pipewren.serve.answers import PREFLIGHT, Answer
 from pipewren.serve.route_request import Handler, read_route_request
 from pipewren.serve.server import Server
 
 PIPES = "/v0/pipes"
 OPENAPI = "/v0/pipes/openapi.json"
+TOKENS = "/v0/tokens"
 # Browsers of any site may call what is below; nothing there hands out tokens (see app.py).
 BROWSER_PATHS = PIPES + "/"
 
@@ -44,6 +45,9 @@ _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     (_NODE + "/copy", _WRITES),
     (_NODE + "/sink", _WRITES),
     (_NODE + "/materialization", _WRITES),
+    (TOKENS, {"GET": tokens.show_all, "POST": tokens.create}),
+    (TOKENS + "/{token}/refresh", {"POST": tokens.refresh}),
+    (TOKENS + "/{token}", {"GET": tokens.show, "PUT": tokens.update, "DELETE": tokens.remove}),
     ("/examples/query.http", {"GET": examples.show_url}),
     ("/version", {"GET": examples.show_version}),
     ("/docs", {"GET": docs_page.show_page}),
@@ -72,14 +76,14 @@ ROUTES = tuple(_make_route(pattern, methods) for pattern, methods in _TABLE)
 _MATCHERS = tuple((compile_path(route.pattern)[0], route) for route in ROUTES)
 
 
-async def answer_route(scope: Mapping[str, Any], server: Server) -> Answer:
+async def answer_route(scope: Mapping[str, Any], server: Server, body: bytes = b"") -> Answer:
     """Answer a request of any route but the hot one. Raises errors of `errors.py`."""
     path: str = scope["path"]
     method: str = scope["method"]
     route, names = find_route(path)
     handler = route.methods.get(method)
     if handler is not None:
-        return await handler(read_route_request(scope, names, server.settings), server)
+        return await handler(read_route_request(scope, names, server.settings, body), server)
     if method == "OPTIONS":
         allow = (b"allow", ", ".join(route.allowed).encode())
         preflight = PREFLIGHT if path.startswith(BROWSER_PATHS) else ()

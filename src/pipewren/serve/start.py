@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipewren.access.audit import open_audit
+from pipewren.access.rates import RateLimiter
 from pipewren.access.startup import ADMIN_TOKEN, open_keyring
 from pipewren.access.token_value import TokenValue, read_key
 from pipewren.deploy.deployment import Deployment
@@ -19,9 +21,11 @@ from pipewren.errors import StartError
 from pipewren.ingest.fixtures import load_fixtures
 from pipewren.project.loader import read_project
 from pipewren.serve.admission import Admission
+from pipewren.serve.call import KEPT_FROM_TEMPLATES
 from pipewren.serve.server import Server
 from pipewren.serve.spool import SpoolRoom
 from pipewren.settings import Settings
+from pipewren.sql.function_list import load_functions
 from pipewren.sql.graph import compile_pipes
 from pipewren.storage.objects import list_objects
 from pipewren.storage.store import FILE_NAME, Store, open_store
@@ -46,6 +50,7 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
     Raises StartError, or ProjectErrors with all mistakes of the project; nothing is left open
     then, and the rows that were there are untouched.
     """
+    open_audit()
     project, mistakes = read_project(settings.project_dir.resolve())
     limits = TemplateLimits(max_output_bytes=settings.max_query_bytes)
     pipes = compile_pipes(project, limits=limits, earlier=mistakes)
@@ -54,10 +59,18 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
     for pipe in pipes.values():
         for conflict in pipe.conflicts:
             progress(f"warning: {pipe.pipe.position.file}: {conflict}")
+        for parameter in pipe.parameters:
+            if parameter.name in KEPT_FROM_TEMPLATES:
+                progress(
+                    f"warning: {pipe.pipe.position.file}: {parameter.name} is a reserved name, "
+                    "which no request can give a value: choose another"
+                )
+    rates = RateLimiter(settings.rate_limit_storage.get_secret_value())
     options = _engine_options(settings)
     _make_data_dir(options.data_dir)
     engine = await _open_engine(options)
     try:
+        load_functions(engine.capabilities.version)  # that there is a list for this version
         store = open_store(options.data_dir)
         try:
             given = settings.token_key
@@ -74,6 +87,7 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
                     key,
                     [workspace],
                     admin_token=admin.get_secret_value() if admin else None,
+                    max_bad_tokens_per_minute=settings.max_bad_tokens_per_minute,
                 )
         except BaseException:
             store.close()
@@ -88,6 +102,7 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
         keyring=opened.keyring,
         deployments={workspace.id: deployment},
         admission=Admission(settings.max_waiting_requests, settings.max_concurrent_per_endpoint),
+        rates=rates,
         limits={Lane.LIGHT: options.light_limits, Lane.HEAVY: heavy_limits(options)},
         spool_room=SpoolRoom(
             settings.store_dir / "spool", settings.max_spool_bytes, settings.disk_reserve_bytes
@@ -100,6 +115,7 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
 async def stop_server(server: Server) -> None:
     """Called when no request runs any more."""
     await server.engine.close()
+    await server.rates.close()
     server.store.close()
 
 

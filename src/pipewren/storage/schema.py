@@ -49,7 +49,7 @@ token_scopes = Table(
     Column("token_id", ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True),
     Column("type", String(64), primary_key=True),
     Column("resource", String(255), primary_key=True, default=""),
-    Column("filter", Text, nullable=False, default=""),
+    Column("filter", Text, primary_key=True, default=""),  # several on one resource: any of them
 )
 
 deployments = Table(

@@ -66,7 +66,7 @@ class ScriptedEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(name="scripted", version="0")
+        return Capabilities(name="scripted", version="26.9")
 
     async def run(self, statement: Statement) -> Result:
         self.statements.append(statement)

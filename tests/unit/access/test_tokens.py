@@ -12,14 +12,24 @@ import pytest
 
 from pipewren.access.authorize import authorize_endpoint
 from pipewren.access.caller import MAX_TOKEN_BYTES, authenticate, caller_of
+from pipewren.access.grants import refuse_unapplied
 from pipewren.access.startup import ADMIN_TOKEN, OpenedKeyring, open_keyring
 from pipewren.access.token_value import KEY_FILE, read_key, sign_token
 from pipewren.errors import Forbidden, StartError
 from pipewren.storage.store import FILE_NAME, Store, open_store
-from pipewren.storage.tokens import Scope, StoredToken, list_tokens, merge_datafile_tokens
+from pipewren.storage.tokens import (
+    DEFAULT_NAMES,
+    MEMBER_TOKEN,
+    USER_TOKEN,
+    Scope,
+    StoredToken,
+    list_tokens,
+    merge_datafile_tokens,
+)
 from pipewren.storage.workspaces import Workspace, ensure_workspace
 
 KEY = b"k" * 32
+NOW = 1_790_000_000.0
 READ = Scope("PIPES:READ", "top")
 TOKEN = StoredToken("6f0c", "0a" * 16, "reader", "datafile", 1, frozenset({READ}))
 UUID = "0a0a0a0a-0a0a-0a0a-0a0a-0a0a0a0a0a0a"
@@ -81,7 +91,7 @@ def test_no_value_and_no_key_stands_in_the_stores_file(store: Store, tmp_path: P
 def test_a_known_token_is_its_caller(store: Store) -> None:
     keyring, workspace = opened(store, reader={READ})
     value = keyring.keyring.value_of(workspace.id, "reader")
-    caller = authenticate(value, keyring.keyring)
+    caller = authenticate(value, keyring.keyring, NOW)
     assert (caller.token_name, caller.workspace_id) == ("reader", workspace.id)
     assert caller.pipes == {"top"}
     assert not caller.is_admin
@@ -101,30 +111,30 @@ def test_a_value_changed_anywhere_is_refused(store: Store, change: str) -> None:
         "generation": value.rsplit(".", 1)[0] + ".",
     }[change]
     with pytest.raises(Forbidden, match="invalid authentication token"):
-        authenticate(changed, keyring.keyring)
+        authenticate(changed, keyring.keyring, NOW)
 
 
 def test_no_token_is_refused_and_the_message_says_how_to_send_one(store: Store) -> None:
     keyring, _ = opened(store)
     for nothing in (None, ""):
         with pytest.raises(Forbidden, match="Authorization: Bearer"):
-            authenticate(nothing, keyring.keyring)
+            authenticate(nothing, keyring.keyring, NOW)
 
 
 def test_a_refused_token_is_not_echoed(store: Store) -> None:
     keyring, _ = opened(store)
     for secret in ("p.eySECRETSECRET.SIGNATURE", "another-secret-text"):
         with pytest.raises(Forbidden) as raised:
-            authenticate(secret, keyring.keyring)
+            authenticate(secret, keyring.keyring, NOW)
         assert "SECRET" not in str(raised.value)
         assert "another" not in str(raised.value)
 
 
 def test_an_endless_or_undecodable_token_is_refused(store: Store) -> None:
     keyring, _ = opened(store)
-    for token in ("x" * (MAX_TOKEN_BYTES + 1), "p.\udcff.x", "p.\x00.x"):
+    for token in ("x" * (MAX_TOKEN_BYTES + 1), "p.\udcff.x", "p.\ud800.x", "p.\x00.x"):
         with pytest.raises(Forbidden):
-            authenticate(token, keyring.keyring)
+            authenticate(token, keyring.keyring, NOW)
 
 
 def test_scopes_say_which_endpoints_may_be_called() -> None:
@@ -148,10 +158,14 @@ def test_scopes_say_which_endpoints_may_be_called() -> None:
     assert not may(Scope("PIPES:CREATE"), Scope("TOKENS"), Scope("DATASOURCES:CREATE"))
 
 
-def test_a_scope_with_a_filter_that_is_not_applied_gives_no_right() -> None:
+def test_a_scope_with_a_filter_gives_no_right_where_the_filter_is_not_applied() -> None:
     token = StoredToken("1", "w", "t", "api", 1, frozenset({Scope("PIPES:READ", "top", "a = 1")}))
-    with pytest.raises(Forbidden):
+    with pytest.raises(Forbidden, match="only under a filter"):
         authorize_endpoint(caller_of(token), "top", "t_1")
+    grant = authorize_endpoint(caller_of(token), "top", "t_1", tables={})
+    assert grant.result_filters == ("a = 1",)
+    with pytest.raises(Forbidden, match="PIPES:READ with a filter"):
+        refuse_unapplied(grant)
 
 
 def test_scopes_of_one_name_in_many_files_are_merged_and_vanished_ones_removed(
@@ -166,7 +180,7 @@ def test_scopes_of_one_name_in_many_files_are_merged_and_vanished_ones_removed(
     assert before["reader"].scopes == {READ, other}
     assert after["reader"].scopes == {other}
     assert after["reader"].id == before["reader"].id
-    assert after.keys() == {"reader", ADMIN_TOKEN}
+    assert after.keys() == {"reader", *DEFAULT_NAMES}
 
 
 def test_a_datafile_cannot_widen_or_take_over_the_admin_token(store: Store) -> None:
@@ -175,9 +189,28 @@ def test_a_datafile_cannot_widen_or_take_over_the_admin_token(store: Store) -> N
         merge_datafile_tokens(connection, workspace.id, {ADMIN_TOKEN: {READ}})
         merge_datafile_tokens(connection, workspace.id, {})
         tokens = list_tokens(connection, workspace.id)
-    assert [(token.name, token.scopes) for token in tokens] == [
-        (ADMIN_TOKEN, frozenset({Scope("ADMIN")}))
-    ]
+    assert {token.name: token.scopes for token in tokens}[ADMIN_TOKEN] == {Scope("ADMIN")}
+    assert {token.origin for token in tokens} == {"default"}
+
+
+def test_a_datafile_cannot_take_the_admin_tokens_name_before_it_is_made(store: Store) -> None:
+    keyring, workspace = opened(store, **{ADMIN_TOKEN: {READ}})
+    value = keyring.keyring.value_of(workspace.id, ADMIN_TOKEN)
+    assert authenticate(value, keyring.keyring, NOW).is_admin
+
+
+def test_a_new_workspace_has_the_three_default_tokens(store: Store) -> None:
+    keyring, workspace = opened(store)
+    rights = {
+        name: authenticate(keyring.keyring.value_of(workspace.id, name), keyring.keyring, NOW)
+        for name in DEFAULT_NAMES
+    }
+    assert rights[ADMIN_TOKEN].is_admin
+    assert rights[MEMBER_TOKEN].is_admin
+    user = rights[USER_TOKEN]
+    assert (user.is_user, user.is_admin, user.reads_all, user.manages_tokens) == (
+        *(True, False, False, False),
+    )
 
 
 def test_an_admin_token_given_by_setting_works_and_is_not_stored(
@@ -186,7 +219,7 @@ def test_an_admin_token_given_by_setting_works_and_is_not_stored(
     with store.begin() as connection:
         workspace = ensure_workspace(connection, "main")
         keyring = open_keyring(connection, KEY, [workspace], admin_token="given-by-a-setting")
-    assert authenticate("given-by-a-setting", keyring.keyring).is_admin
+    assert authenticate("given-by-a-setting", keyring.keyring, NOW).is_admin
     assert not keyring.admin_is_new
     store.close()
     assert all(b"given-by-a-setting" not in path.read_bytes() for path in tmp_path.iterdir())

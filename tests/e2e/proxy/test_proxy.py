@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import http.client
 import json
-import os
-import re
-import shutil
-import signal
 import socket
-import ssl
-import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -28,168 +19,32 @@ import pytest
 from pipewren.serve.forwarded import client_address
 from pipewren.testing.serving import HttpAnswer, RunningServer, serving
 
+if TYPE_CHECKING:
+    from tests.e2e.proxy.conftest import Proxy
+
+    StartProxy = Callable[..., Proxy]
+
 pytestmark = [
     pytest.mark.needs("nginx"),
     pytest.mark.needs("openssl"),
     pytest.mark.slow,
 ]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "proxy.md").read_text()
+T = TypeVar("T")
+PAGE = (Path(__file__).parents[3] / "docs" / "proxy.md").read_text()
 HOST = "api.example.com"
 ROWS = 400_000
 WAIT_S = 60.0  # for what must come, on a busy machine
-PIPES = {
-    "one": "SELECT {{String(x, 'x')}} AS x",
-    "rows": "SELECT number AS id, repeat('x', 40) AS s FROM numbers({{UInt64(n, 10)}})",
-    "slow": "SELECT count() AS n FROM numbers(100000000000) WHERE sipHash64(number) = 1",
-}
 
 
-@dataclass(slots=True)
-class Proxy:
-    """nginx on a port of its own, with `folder` for its files."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    folder: Path
-
-    @contextlib.contextmanager
-    def connect(self) -> Iterator[http.client.HTTPSConnection]:
-        context = ssl.create_default_context(cafile=str(self.folder / "certificate.pem"))
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", self.port, timeout=WAIT_S, context=context
-        )
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def request(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-    ) -> HttpAnswer:
-        with self.connect() as connection:
-            connection.request(method, path, body, {"Host": HOST, **(headers or {})})
-            answer = connection.getresponse()
-            found = {name.lower(): value for name, value in answer.getheaders()}
-            return HttpAnswer(answer.status, found, answer.read())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def replaced(text: str, old: str, new: str) -> str:
-    assert text.count(old) == 1, f"{old} is not in the example once"
-    return text.replace(old, new)
-
-
-@contextlib.contextmanager
-def proxying(folder: Path, upstream: str) -> Iterator[Proxy]:
-    """The example of the page in front of `upstream` (host:port), with this folder's files."""
-    folder.mkdir()
-    port = free_port()
-    (example,) = re.findall(r"```nginx\n(.*?)```", PAGE, re.DOTALL)
-    for old, new in (
-        ("server 127.0.0.1:7181;", f"server {upstream};"),
-        ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
-        ("/etc/ssl/certs/api.example.com.pem", str(folder / "certificate.pem")),
-        ("/etc/ssl/private/api.example.com.key", str(folder / "key.pem")),
-        ("/var/log/nginx/pipewren.access.log", str(folder / "access.log")),
-        ("/var/log/nginx/pipewren.error.log", str(folder / "error.log")),
-    ):
-        example = replaced(example, old, new)
-    temporary = "".join(
-        f"{name}_temp_path {folder}/{name}_temp;\n"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    user = f"user {getpass.getuser()};\n" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(
-        f"{user}pid {folder}/nginx.pid;\nworker_processes 1;\nevents {{}}\n"
-        f"http {{\n{temporary}{example}}}\n"
-    )
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-nodes", "-days", "2"),
-            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-keyout", folder / "key.pem", "-out", folder / "certificate.pem"),
-            *("-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    with (folder / "stderr.log").open("wb") as stderr:
-        process = subprocess.Popen(
-            [
-                *("nginx", "-p", folder, "-e", folder / "start.log"),
-                *("-c", folder / "nginx.conf", "-g", "daemon off;"),
-            ],
-            stderr=stderr,
-        )
-    try:
-        wait_for_port(process, port, folder / "stderr.log")
-        yield Proxy(process, port, folder)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def until(attempt: Callable[[], T | None]) -> T:
+    """The first result that is not None."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=WAIT_S).close()
-            return
-    raise AssertionError("nginx does not listen")
-
-
-def write_project(folder: Path) -> Path:
-    for name, sql in PIPES.items():
-        file = folder / "endpoints" / f"{name}.pipe"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"NODE endpoint\nSQL >\n    %\n    {sql}\nTYPE endpoint\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    folder = tmp_path_factory.mktemp("proxied")
-    environ = {
-        "PIPEWREN_TRUSTED_PROXIES": "127.0.0.1",
-        "PIPEWREN_MAX_CONNECTIONS_PER_ADDRESS": "4",
-        "PIPEWREN_MAX_EXECUTION_TIME_S": "600",
-        "PIPEWREN_MAX_WAIT_S": "600",
-        "PIPEWREN_MAX_WAITING_REQUESTS": "8",
-        "PIPEWREN_LIGHT_CONNECTIONS": "1",
-    }
-    with serving(write_project(folder / "project"), folder / "data", environ=environ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def proxy(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    folder = tmp_path_factory.mktemp("nginx") / "files"
-    with proxying(folder, urlsplit(server.base_url).netloc) as running:
-        # What nginx would put aside it could not, and the answer would break.
-        shutil.rmtree(folder / "proxy_temp")
-        shutil.rmtree(folder / "client_body_temp")
-        yield running
-
-
-@pytest.fixture
-def bearer(server: RunningServer) -> dict[str, str]:
-    return {"Authorization": f"Bearer {server.token}"}
+        result = attempt()
+        if result is not None:
+            return result
+    raise AssertionError("it did not come about")
 
 
 def test_an_endpoint_is_called_over_tls(proxy: Proxy, server: RunningServer) -> None:
@@ -262,7 +117,7 @@ def test_a_large_body_is_taken_and_one_that_is_too_large_is_told_so(
 
 
 @pytest.mark.parametrize(
-    ("size", "teller"), [(7_000, None), (10_000, "pipewren"), (20_000, "nginx"), (500_000, "nginx")]
+    ("size", "teller"), [(7_000, None), (10_000, "pipewren"), (20_000, "nginx")]
 )
 def test_a_url_that_is_too_long_is_told_so_in_json(
     proxy: Proxy, bearer: dict[str, str], size: int, teller: str | None
@@ -273,15 +128,16 @@ def test_a_url_that_is_too_long_is_told_so_in_json(
         return
     assert answer.status == 414
     assert answer.headers["content-type"].startswith("application/json")
+    if teller == "nginx":
+        assert answer.headers["access-control-allow-origin"] == "*"
     assert "send the parameters in the body of a POST request" in answer.json()["error"]
     assert ("max_url_bytes" in answer.json()["error"]) is (teller == "pipewren")
 
 
-@pytest.mark.parametrize("size", [20_000, 200_000])
 def test_headers_that_are_too_large_are_told_so_in_json(
-    proxy: Proxy, bearer: dict[str, str], size: int
+    proxy: Proxy, bearer: dict[str, str]
 ) -> None:
-    answer = proxy.request("/v0/pipes/one.json", headers={**bearer, "X-Large": "y" * size})
+    answer = proxy.request("/v0/pipes/one.json", headers={**bearer, "X-Large": "y" * 20_000})
     assert answer.status == 431
     assert answer.json()["error"] == "The headers are too large"
 
@@ -334,33 +190,38 @@ def test_a_query_ends_with_its_client_and_429_passes_with_its_headers(
     assert answered.json()["data"] == [{"x": "x"}]
 
 
-def until(attempt: Any) -> Any:
-    """The first result that is not None."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        result = attempt()
-        if result is not None:
-            return result
-    raise AssertionError("it did not come about")
-
-
 def test_tokens_of_urls_are_in_no_log_of_the_proxy(proxy: Proxy, server: RunningServer) -> None:
     proxy.request(f"/v0/pipes/one.json?token={server.token}")
     proxy.request(f"/v0/pipes/one.json?token={server.token}&x={'y' * 20_000}")
     with proxy.connect() as connection:  # gone before it is answered
         connection.request("GET", f"/v0/pipes/rows.ndjson?n={ROWS}&token={server.token}")
+    log = proxy.folder / "access.log"
+    until(lambda: True if "/v0/pipes/rows.ndjson" in log.read_text().splitlines()[-1] else None)
     logs = {file.name: file.read_text() for file in proxy.folder.glob("*.log")}
     assert '"GET /v0/pipes/one.json" 200' in logs["access.log"]
     for text in logs.values():
         assert server.token not in text
 
 
-def test_without_a_server_the_proxy_says_so_in_json(tmp_path: Path) -> None:
-    with proxying(tmp_path / "files", f"127.0.0.1:{free_port()}") as proxy:
-        answer = proxy.request("/v0/pipes/one.json")
-        assert (answer.status, answer.headers["retry-after"]) == (502, "1")
-        assert "try again" in answer.json()["error"]
-        assert answer.headers["access-control-allow-origin"] == "*"
+def test_without_a_server_the_proxy_says_so_in_json(start_proxy: StartProxy) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    proxy = start_proxy(f"127.0.0.1:{port}")
+    answer = proxy.request("/v0/pipes/one.json")
+    assert (answer.status, answer.headers["retry-after"]) == (502, "1")
+    assert "try again" in answer.json()["error"]
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_a_server_may_be_below_a_path(
+    server: RunningServer, bearer: dict[str, str], start_proxy: StartProxy
+) -> None:
+    assert "location /data/ { proxy_pass http://pipewren/; ... }" in PAGE
+    upstream = urlsplit(server.base_url).netloc
+    proxy = start_proxy(upstream, path="/data/")
+    answer = proxy.request("/data/v0/pipes/one.json?x=%2F%C3%B1", headers=bearer)
+    assert (answer.status, answer.json()["data"]) == (200, [{"x": "/ñ"}])
+    assert proxy.request("/v0/pipes/one.json", headers=bearer).status == 404
 
 
 class _Recorder(BaseHTTPRequestHandler):
@@ -381,15 +242,15 @@ class _Recorder(BaseHTTPRequestHandler):
     "claim", [None, "203.0.113.9", "203.0.113.9, 10.0.0.1", "garbage", "127.0.0.1, , x" * 50]
 )
 def test_the_client_is_who_called_the_proxy_whatever_it_claims(
-    tmp_path: Path, claim: str | None
+    start_proxy: StartProxy, claim: str | None
 ) -> None:
     recorder = ThreadingHTTPServer(("127.0.0.1", 0), _Recorder)
     thread = threading.Thread(target=recorder.serve_forever)
     thread.start()
     try:
-        with proxying(tmp_path / "files", f"127.0.0.1:{recorder.server_port}") as proxy:
-            headers = {} if claim is None else {"X-Forwarded-For": claim}
-            seen = proxy.request("/", headers=headers).json()
+        proxy = start_proxy(f"127.0.0.1:{recorder.server_port}")
+        headers = {} if claim is None else {"X-Forwarded-For": claim}
+        seen = proxy.request("/", headers=headers).json()
     finally:
         recorder.shutdown()
         recorder.server_close()
@@ -407,7 +268,7 @@ def test_a_wrong_public_url_stops_the_start_and_is_named(tmp_path: Path) -> None
     with (
         pytest.raises(RuntimeError, match="PIPEWREN_PUBLIC_URL"),
         serving(
-            write_project(tmp_path / "project"),
+            tmp_path,
             tmp_path / "data",
             environ={"PIPEWREN_PUBLIC_URL": "https://api.example.com/?a=1"},
         ),

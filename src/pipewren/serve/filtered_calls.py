@@ -1,0 +1,44 @@
+"""Row filters around a call: put into its statement, kept out of its errors and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipewren.deploy.deployment import Deployment
+from pipewren.serve.server import Server
+from pipewren.sql.function_list import load_functions
+from pipewren.sql.pipes import CompiledStatement
+from pipewren.sql.row_filters import FilteredStatement, RowFilters, Schema
+from pipewren.sql.unfilterable import find_derived
+
+
+async def filter_statement(
+    compiled: CompiledStatement,
+    filters: Mapping[str, Sequence[str]],
+    deployment: Deployment,
+    server: Server,
+) -> FilteredStatement:
+    """Raises Forbidden where a filter cannot act, BadRequest for a filter's own text."""
+    if not filters:
+        return FilteredStatement(compiled, deployment.database)
+    return await filters_of(deployment, server).apply(compiled, filters)
+
+
+def filters_of(deployment: Deployment, server: Server) -> RowFilters:
+    """Made when a deployment's first filtered call comes, and kept with it."""
+    kept = server.row_filters.get(deployment.workspace.id)
+    if kept is not None and kept[0] is deployment:
+        return kept[1]
+    project = deployment.project
+    schema = Schema(
+        deployment.database,
+        {
+            name: [column.name for column in datasource.columns]
+            for name, datasource in project.datasources.items()
+        },
+        find_derived(project, deployment.pipes),
+    )
+    functions = load_functions(server.engine.capabilities.version)
+    made = RowFilters(server.engine, schema, functions)
+    server.row_filters[deployment.workspace.id] = (deployment, made)
+    return made

@@ -1,0 +1,47 @@
+"""Which rate limits a call counts towards, and what its answer says of them (limits.md
+section 6)."""
+
+from __future__ import annotations
+
+from pipewren.access.grants import Grant
+from pipewren.access.rates import Rate, RateState
+from pipewren.access.rights import Caller
+from pipewren.deploy.deployment import Endpoint
+from pipewren.serve.answers import Header
+from pipewren.serve.server import Server
+from pipewren.settings import Settings
+
+
+def find_rates(caller: Caller, endpoint: Endpoint, grant: Grant, settings: Settings) -> list[Rate]:
+    """Of the JWT's name, the token, the endpoint and the workspace, where they have one."""
+    workspace = caller.workspace_id
+    rates: list[Rate] = []
+    if grant.rps is not None:
+        key = ("jwt", workspace, caller.token_name)
+        rates.append(Rate(f"the JWT '{caller.token_name}'", key, grant.rps))
+    if settings.rate_limit_per_token:
+        key = ("token", workspace, caller.token_id)
+        rates.append(Rate(f"the token '{caller.token_name}'", key, settings.rate_limit_per_token))
+    if settings.rate_limit_per_endpoint:
+        key = ("endpoint", workspace, endpoint.id)
+        rates.append(Rate(f"the endpoint '{endpoint.name}'", key, settings.rate_limit_per_endpoint))
+    if settings.rate_limit_per_workspace:
+        key = ("workspace", workspace, "")
+        rates.append(Rate("the workspace", key, settings.rate_limit_per_workspace))
+    return rates
+
+
+async def take_rates(
+    caller: Caller, endpoint: Endpoint, grant: Grant, server: Server
+) -> tuple[Header, ...]:
+    """Count the call; the headers for its answer. Raises TooManyRequests or Unavailable."""
+    rates = find_rates(caller, endpoint, grant, server.settings)
+    return rate_headers(await server.rates.take(rates)) if rates else ()
+
+
+def rate_headers(state: RateState) -> tuple[Header, ...]:
+    return (
+        (b"x-ratelimit-limit", b"%d" % state.limit),
+        (b"x-ratelimit-remaining", b"%d" % state.remaining),
+        (b"x-ratelimit-reset", b"%d" % state.reset_s),
+    )

@@ -1,0 +1,35 @@
+"""ClickHouse's own parser, the only grammar (design, decision 4): text to tree and back."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from pipewren.engine.contract import Result, Statement
+from pipewren.sql.lifting import Tree
+from pipewren.sqltext import Sql
+
+_FORMAT = Sql("SELECT formatQueryFromJSON({q:String})")
+_PARAMETER_BYTES = 200_000
+# formatQueryFromJSON counts the tree's JSON, some 15 times the text, against max_query_size
+# (engine-guard.md section 1).
+_MORE_BYTES = (("max_query_size", "16000000"),)
+
+
+class Parser(Protocol):
+    """What an engine gives; `engine.contract.Engine` is one."""
+
+    async def parse(self, sql: str) -> dict[str, Any]: ...
+
+    async def run(self, statement: Statement) -> Result: ...
+
+
+async def format_tree(parser: Parser, tree: Tree) -> str:
+    """The text that the engine writes of a tree. Raises EngineError."""
+    text = msgspec.json.encode(tree).decode()
+    settings = _MORE_BYTES if len(text) > _PARAMETER_BYTES else ()
+    statement = Statement(
+        _FORMAT, "", format="RawBLOB", settings=settings, parameters=(("q", text),)
+    )
+    return (await parser.run(statement)).body.decode()

@@ -1,0 +1,201 @@
+"""Row filters put into a statement (tokens.md section 7, engine-guard.md section 3).
+
+Two ways. Where the statement reads its tables by bare names and nothing in it would tell a table
+from a subquery, each filtered data source gets a CTE of its name in front, which every use of the
+name then means: text put before text. Else the parser's tree is changed (`filtered_tree.py`),
+written by the engine, parsed again and compared. Which way, and whether at all, is read off the
+tree, once for all statements that differ in their values only (`statement_facts.py`); the text
+that a tree became is kept too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipewren.errors import Forbidden
+from pipewren.sql.filter_conditions import FilterConditions
+from pipewren.sql.filtered_tree import find_tree_hindrances, put_filters_in
+from pipewren.sql.function_list import FunctionList
+from pipewren.sql.lifting import Lifted, join_parts, lift, split_at_marks
+from pipewren.sql.parser import Parser, format_tree
+from pipewren.sql.pipes import CompiledStatement
+from pipewren.sql.query_tree import Hindrance
+from pipewren.sql.recent import Recent
+from pipewren.sql.shape import Opening
+from pipewren.sql.statement_facts import (
+    MAX_KEPT_CHARACTERS,
+    MAX_STATEMENTS,
+    StatementFacts,
+    StatementReader,
+    key_of,
+)
+from pipewren.sqltext import Sql, quote_identifier
+
+# In which a rewritten statement runs: no data source has a bare name there.
+NO_DATABASE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredStatement:
+    """The statement to run, and the database for its bare names."""
+
+    statement: CompiledStatement
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What filters must know of a deployment: the `database` with its data sources' aliases, the
+    names of each one's `columns`, and which data sources are `derived` from it, by materialised
+    views or copies, at any distance (`unfilterable.find_derived`)."""
+
+    database: str
+    columns: Mapping[str, Collection[str]]
+    derived: Mapping[str, frozenset[str]]
+
+
+class RowFilters:
+    """The filters of one deployment, with what was learned of its statements and their texts."""
+
+    __slots__ = ("_conditions", "_functions", "_heads", "_parser", "_reader", "_schema", "_written")
+
+    def __init__(self, parser: Parser, schema: Schema, functions: FunctionList) -> None:
+        self._parser = parser
+        self._schema = schema
+        self._functions = functions
+        self._reader = StatementReader(parser, schema.columns, functions)
+        self._conditions = FilterConditions(parser, schema.columns, functions)
+        self._written: Recent[tuple[str, ...], tuple[str | int, ...]] = Recent(MAX_STATEMENTS)
+        self._heads = {
+            name: f"{quote_identifier(name)} AS (\nSELECT * FROM "
+            f"{quote_identifier(schema.database)}.{quote_identifier(name)} WHERE "
+            for name in schema.columns
+        }
+
+    async def apply(
+        self,
+        statement: CompiledStatement,
+        filters: Mapping[str, Sequence[str]],
+        *,
+        unfiltered: Collection[str] = (),
+    ) -> FilteredStatement:
+        """`statement` with `filters` (data source -> texts, of which one must be true) on all that
+        it reads. `unfiltered` are data sources that the token may read whole, which lets it read
+        those that were made of a filtered one. Raises Forbidden where a filter cannot act,
+        BadRequest for a filter's text, EngineError for SQL that cannot be parsed."""
+        if not filters:
+            return FilteredStatement(statement, self._schema.database)
+        sql = statement.sql
+        facts, lifted = await self._reader.read(sql)
+        acting = [name for name in filters if name in facts.names]
+        self._check(facts, filters, acting, unfiltered)
+        if not acting:
+            return FilteredStatement(statement, self._schema.database)
+        conditions = {name: await self._conditions.find(name, filters[name]) for name in acting}
+        if facts.takes_ctes:
+            text = self._put_in_front(sql, facts, conditions)
+            return FilteredStatement(replace(statement, sql=text), self._schema.database)
+        text = await self._rewrite(statement, lifted or lift(sql), facts, conditions)
+        return FilteredStatement(replace(statement, sql=text), NO_DATABASE)
+
+    async def check(self, datasource: str, text: str) -> None:
+        """Raises BadRequest for a text that is no filter over the data source's columns, and for a
+        data source that there is not."""
+        if datasource in self._schema.columns:
+            await self._conditions.find(datasource, (text,))
+
+    async def find_hindrances(self, sql: str) -> tuple[frozenset[str], tuple[Hindrance, ...]]:
+        """The data sources that a statement reads, and what keeps filters off it."""
+        facts, _ = await self._reader.read(sql)
+        found = [] if facts.hindrance is None else [facts.hindrance]
+        for name in sorted(facts.names):
+            one = find_tree_hindrances(facts.reading, (name,), final=False)
+            if one is not None:
+                found.append(one)
+        return facts.names, tuple(found)
+
+    @property
+    def derived(self) -> Mapping[str, frozenset[str]]:
+        """Data sources made of each other: see `Schema`."""
+        return self._schema.derived
+
+    def _check(
+        self,
+        facts: StatementFacts,
+        filters: Mapping[str, Sequence[str]],
+        acting: Sequence[str],
+        unfiltered: Collection[str],
+    ) -> None:
+        if facts.hindrance is not None:
+            raise _refuse(min(acting or filters), facts.hindrance.reason)
+        for name in filters:
+            made = self._schema.derived.get(name)
+            if made:
+                for target in sorted(
+                    made.intersection(facts.names).difference(filters, unfiltered)
+                ):
+                    reason = f"it reads '{target}', which is made of all rows of '{name}'"
+                    raise _refuse(name, reason)
+
+    def _put_in_front(self, sql: str, facts: StatementFacts, conditions: Mapping[str, str]) -> Sql:
+        heads = self._heads
+        head = ", ".join([f"{heads[name]}{text}\n)" for name, text in conditions.items()])
+        opening = facts.opening
+        if opening is Opening.PLAIN:
+            return Sql(f"WITH {head}\n{sql}")
+        if opening is Opening.WITH:
+            return Sql(f"WITH {head},\n{sql[facts.head :]}")
+        if opening is Opening.WITH_RECURSIVE:
+            return Sql(f"WITH RECURSIVE {head},\n{sql[facts.head :]}")
+        return Sql(f"WITH {head}\nSELECT * FROM (\n{sql}\n)")
+
+    async def _rewrite(
+        self,
+        statement: CompiledStatement,
+        lifted: Lifted,
+        facts: StatementFacts,
+        conditions: Mapping[str, str],
+    ) -> Sql:
+        is_final = dict(statement.settings).get("final", "0") not in ("0", "false")
+        hindrance = find_tree_hindrances(facts.reading, conditions, final=is_final)
+        if hindrance is None and lifted.is_reserved:
+            hindrance = Hindrance(None, "the statement holds a word that is kept for the server")
+        if hindrance is not None:
+            raise _refuse(hindrance.datasource or min(conditions), hindrance.reason)
+        acting = sorted(conditions)
+        key = (*key_of(lifted, facts.marked.fixed), "\0", *acting)
+        parts = self._written.find(key)
+        if parts is None:
+            try:
+                parts = await self._write(lifted, facts, acting)
+            except RecursionError:
+                raise _refuse(acting[0], "the statement is nested too deeply") from None
+            if len(statement.sql) <= MAX_KEPT_CHARACTERS:
+                self._written.keep(key, parts)
+        values = (*lifted.values, *[conditions[name] for name in acting])
+        return Sql(join_parts(parts, values))
+
+    async def _write(
+        self, lifted: Lifted, facts: StatementFacts, acting: Sequence[str]
+    ) -> tuple[str | int, ...]:
+        """The text of the filtered tree, its slots those of the statement's values and, behind
+        them, of the conditions."""
+        expected = put_filters_in(
+            facts.marked.tree,
+            self._functions,
+            database=self._schema.database,
+            datasources=self._schema.columns,
+            acting=acting,
+        )
+        text = await format_tree(self._parser, expected)
+        if await self._parser.parse(text) != expected:
+            raise _refuse(acting[0], "the statement is changed by being written out")
+        return split_at_marks(text, lifted, facts.marked.fixed, acting)
+
+
+def _refuse(datasource: str, reason: str) -> Forbidden:
+    return Forbidden(
+        f"The token has a row filter on '{datasource}', which cannot be applied here: {reason}. "
+        "Use a token without the filter, or ask the pipe's author to write it differently"
+    )

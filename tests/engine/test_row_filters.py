@@ -1,0 +1,388 @@
+"""Row filters on a real engine: no probe tells a hidden row, and a filtered table answers as a
+table would that holds the visible rows only (tokens.md section 7, engine-guard.md sections 3-5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from dataclasses import dataclass
+from dataclasses import replace as dataclass_replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from pipewren.engine.errors import withhold_details
+from pipewren.errors import BadRequest, EngineError, Forbidden, PipewrenError
+from pipewren.project.assembly import parse_project
+from pipewren.sql.compile import compile_endpoint
+from pipewren.sql.filtered_answers import hide_scanned
+from pipewren.sql.function_list import load_functions
+from pipewren.sql.graph import compile_pipes
+from pipewren.sql.pipes import CompiledPipe, CompiledStatement
+from pipewren.sql.row_filters import FilteredStatement, RowFilters, Schema
+from pipewren.sql.unfilterable import find_unfilterable
+from pipewren.sqltext import Sql
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Workspace
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "row_filters"
+
+
+def lines(name: str) -> list[str]:
+    text = (GOLDEN / name).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if not line.startswith("-- ")]
+
+
+PROBES = lines("probes.sql")
+GOOD_FILTERS = lines("filters.sql")
+REFUSED = [tuple(json.loads(line)) for line in lines("refused_statements.jsonl")]
+BAD_FILTERS = [
+    *(tuple(json.loads(line)) for line in lines("refused_filters.jsonl")),
+    ("id = " + "1+" * 3000 + "1", "longer"),
+    ("(" * 300 + "id" + ")" * 300 + " = 1", "cannot be parsed|deep"),
+]
+COLUMNS = ("tenant", "id", "flag", "secret", "arr", "ts")
+ROWS = 24_000
+FILTERS = {"ev": ["tenant = 'a'"], "rep": ["tenant = 'a'"]}
+_DEFINITION = (
+    "(tenant LowCardinality(String), id UInt32, flag UInt8, secret String, arr Array(UInt8), "
+    "ts DateTime) ENGINE = {engine} ORDER BY (tenant, intHash32(id)) SAMPLE BY intHash32(id) "
+    "SETTINGS min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0, index_granularity = 512"
+)
+# Of three rows one is visible; the hidden ones have a flag, a secret and an empty array.
+_ROWS = (
+    "SELECT if(number % 3 = 0, 'a', 'b') AS tenant, number AS id, number % 3 != 0 AS flag, "
+    "if(number % 3 = 0, toString(number % 50), 'hidden-' || toString(number)) AS secret, "
+    "if(number % 3 = 0, [toUInt8(1), toUInt8(number % 7)], []) AS arr, "
+    "toDateTime('2024-01-01 00:00:00') + number AS ts FROM numbers({rows})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """`here` has all rows; `copy` holds, under the same names, the visible ones alone."""
+
+    here: Workspace
+    copy: Workspace
+    filters: RowFilters
+
+    async def filtered(
+        self, sql: str, filters: dict[str, list[str]] = FILTERS, **changes: Any
+    ) -> FilteredStatement:
+        return await self.filters.apply(CompiledStatement(Sql(sql)), filters, **changes)
+
+    async def run(self, sql: str, filters: dict[str, list[str]] = FILTERS, **changes: Any) -> bytes:
+        made = await self.filtered(sql, filters)
+        statement = self.here.statement(made.statement.sql, **changes)
+        return (await self.here.engine.run(replace(statement, database=made.database))).body
+
+
+async def outcome(run: Awaitable[bytes]) -> str:
+    """What a caller under a filter is shown of a run."""
+    try:
+        return (await run).decode()
+    except EngineError as error:
+        return withhold_details(error).message
+    except PipewrenError as error:
+        return f"{type(error).__name__}: {error.message}"
+
+
+async def _fill(workspace: Workspace, condition: str) -> None:
+    for name, engine in (
+        ("ev", "MergeTree"),
+        ("rep", "ReplacingMergeTree"),
+        ("other", "MergeTree"),
+    ):
+        store = f"{name}__1"
+        await workspace.execute(f"CREATE TABLE {store} {_DEFINITION.format(engine=engine)}")
+        if name == "other":
+            await workspace.execute(f"INSERT INTO {store} SELECT * FROM ({_ROWS.format(rows=300)})")
+            continue
+        rows = _ROWS.format(rows=ROWS)
+        await workspace.execute(f"INSERT INTO {store} SELECT * FROM ({rows}) WHERE {condition}")
+        if name == "rep":  # a second version of each row
+            await workspace.execute(
+                f"INSERT INTO {store} SELECT * REPLACE (if(flag, secret, secret || '+') AS secret) "
+                f"FROM ({rows}) WHERE {condition}"
+            )
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tables(workspace: Workspace) -> AsyncIterator[Tables]:
+    await _fill(workspace, "1")
+    names = await workspace.beside()
+    for name in ("ev", "rep", "other"):
+        await names.execute(
+            f"CREATE TABLE {name} ENGINE = Alias('{workspace.database}', '{name}__1')"
+        )
+    store = dataclass_replace(workspace, database=f"{workspace.database}_c")
+    await store.engine.execute(Sql(f"CREATE DATABASE {store.database} ENGINE = Atomic"))
+    await _fill(store, "tenant = 'a'")
+    copy = await store.beside()
+    for name in ("ev", "rep", "other"):
+        await copy.execute(f"CREATE TABLE {name} ENGINE = Alias('{store.database}', '{name}__1')")
+    schema = Schema(names.database, {name: COLUMNS for name in ("ev", "rep", "other")}, {})
+    functions = load_functions(workspace.engine.capabilities.version)
+    yield Tables(names, copy, RowFilters(workspace.engine, schema, functions))
+    for one in (copy, store, names):
+        await one.drop()
+
+
+@pytest.mark.parametrize("probe", PROBES)
+async def test_a_probe_sees_what_a_table_of_the_visible_rows_would_show(
+    tables: Tables, probe: str
+) -> None:
+    for given_settings in ((), (("max_block_size", "512"),)):
+        seen = await outcome(tables.run(probe, settings=given_settings))
+        expected = await outcome(tables.copy.query(probe, settings=given_settings))
+        assert seen == expected, (await tables.filtered(probe)).statement.sql
+        assert "hidden" not in seen
+
+
+async def test_the_probes_do_tell_hidden_rows_where_there_is_no_filter(tables: Tables) -> None:
+    """Else none of them would prove anything."""
+    telling = 0
+    for probe in PROBES:
+        seen = await outcome(tables.here.query(probe))
+        telling += seen != await outcome(tables.copy.query(probe))
+    assert telling > 50
+
+
+@pytest.mark.parametrize(("statement", "reason"), REFUSED)
+async def test_what_no_filter_reaches_is_refused(
+    tables: Tables, statement: str, reason: str
+) -> None:
+    with pytest.raises(Forbidden, match="row filter on") as refused:
+        await tables.filtered(statement)
+    assert reason in refused.value.message
+
+
+async def test_what_was_made_of_a_filtered_source_is_refused_unless_the_token_reads_it(
+    tables: Tables,
+) -> None:
+    engine = tables.here.engine
+    schema = Schema(
+        tables.here.database,
+        {name: COLUMNS for name in ("ev", "other")},
+        {"ev": frozenset({"other"})},
+    )
+    filters = RowFilters(engine, schema, load_functions(engine.capabilities.version))
+    statement = CompiledStatement(Sql("SELECT count() FROM other"))
+    with pytest.raises(Forbidden, match="'other', which is made of all rows of 'ev'"):
+        await filters.apply(statement, {"ev": ["id = 1"]})
+    read = await filters.apply(statement, {"ev": ["id = 1"]}, unfiltered={"other"})
+    assert read.statement.sql == statement.sql
+    both = await filters.apply(statement, {"ev": ["id = 1"], "other": ["id = 2"]})
+    assert "(id = 2)" in both.statement.sql
+
+
+async def test_neither_statistics_nor_counts_tell_of_hidden_rows(tables: Tables) -> None:
+    sql = "SELECT id FROM ev WHERE id % 2 = 0 ORDER BY id LIMIT 3"
+    made = await tables.filtered(sql)
+    statement = replace(
+        tables.here.statement(made.statement.sql, format="JSON"), database=made.database
+    )
+    raw = await tables.here.engine.run(statement)
+    shown = hide_scanned(raw)
+    assert raw.statistics.rows_read > shown.statistics.rows_read == 0
+    document = json.loads(shown.body)
+    assert document["statistics"]["rows_read"] == document["statistics"]["bytes_read"] == 0
+    copied = json.loads(await tables.copy.query(sql, format="JSON"))
+    assert document["rows_before_limit_at_least"] == copied["rows_before_limit_at_least"]
+    assert document["data"] == copied["data"]
+
+
+async def test_values_that_differ_in_every_call_reach_the_statement(tables: Tables) -> None:
+    for shape in (
+        "SELECT count() AS c FROM ev WHERE secret IN ({}) AND tenant != '{}'",
+        "SELECT count() AS c FROM ev SAMPLE 1/2 WHERE secret IN ({}) AND tenant != '{}'",
+    ):
+        for values in ("'1'", "'1', '2'", "'1', '2', '3'", "'4'"):
+            for name in ("it''s", "\\'", "x -- ", "73400330000"):
+                sql = shape.format(values, name)
+                assert await tables.run(sql) == await tables.copy.query(sql), sql
+
+
+async def test_a_value_that_looks_like_a_mark_is_never_replaced(tables: Tables) -> None:
+    sql = "SELECT 'pwfilter_ev' AS a, 'pwslot0000z' AS b, count() AS c FROM ev"
+    assert await tables.run(sql) == await tables.copy.query(sql)
+    with pytest.raises(Forbidden, match="kept for the server"):
+        await tables.filtered("SELECT 'pwfilter_ev' AS a, count() AS c FROM ev SAMPLE 1/2")
+
+
+PIPES = {
+    "pipes/visible.pipe": "NODE n\nSQL >\n    SELECT id, flag FROM ev WHERE NOT throwIf(flag)\n",
+    "pipes/top.pipe": (
+        "NODE ids\nSQL >\n    %\n    SELECT id FROM visible WHERE id > {{Int32(low, 3)}}\n"
+        "NODE sampled\nSQL >\n    SELECT id FROM rep FINAL SAMPLE 1/2 WHERE id IN ids\n"
+        "NODE out\nSQL >\n    %\n    SELECT count() AS c, sum(id) AS s FROM ids WHERE id IN "
+        "(SELECT id FROM {% if defined(half) %} sampled {% else %} ev {% end %})\nTYPE endpoint\n"
+    ),
+    "pipes/odd.pipe": (
+        "NODE j\nSQL >\n    SELECT joinGet('ev', 'id', toUInt32(1)) AS x\n"
+        "NODE r\nSQL >\n    SELECT id FROM ev SAMPLE 1000\n"
+        "NODE d\nSQL >\n    SELECT id FROM other\nTYPE endpoint\n"
+    ),
+}
+
+
+def compile_pipe_texts() -> Mapping[str, CompiledPipe]:
+    return compile_pipes(parse_project({path: text.encode() for path, text in PIPES.items()}))
+
+
+async def test_a_filter_acts_in_nodes_and_in_pipes_that_a_pipe_reads(tables: Tables) -> None:
+    top = compile_pipe_texts()["top"]
+    for values in ({}, {"low": "90"}, {"half": "1"}, {"half": "1", "low": "7000"}):
+        sql = compile_endpoint(top, values).sql
+        seen = await tables.run(sql)
+        assert seen == await tables.copy.query(sql)
+        assert b'"c":0' not in seen
+        with pytest.raises(EngineError, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
+            await tables.here.query(sql)
+
+
+async def test_a_deploy_is_told_which_nodes_refuse_filters(tables: Tables) -> None:
+    engine = tables.here.engine
+    columns = dict.fromkeys(("ev", "rep", "other"), COLUMNS)
+    schema = Schema(tables.here.database, columns, {"ev": frozenset({"other"})})
+    filters = RowFilters(engine, schema, load_functions(engine.capabilities.version))
+    found = await find_unfilterable(filters, compile_pipe_texts(), tables=columns)
+    assert [(one.pipe, one.node, one.datasource) for one in found] == [
+        ("odd", "j", None),
+        ("odd", "r", "ev"),
+        ("odd", "d", "ev"),
+    ]
+    assert str(found[1]) == (
+        'node "r" of pipe "odd" refuses tokens with a row filter on \'ev\': SAMPLE with a number '
+        "of rows depends on hidden rows"
+    )
+
+
+async def test_several_filters_of_a_source_show_what_one_of_them_shows(tables: Tables) -> None:
+    sql = "SELECT tenant, count() AS c FROM ev GROUP BY tenant ORDER BY tenant"
+    both = {"ev": ["tenant = 'a'", "tenant = 'b' AND id < 10"]}
+    assert (await tables.run(sql, both)).decode().splitlines() == [
+        '{"tenant":"a","c":8000}',
+        '{"tenant":"b","c":6}',
+    ]
+    assert await tables.run(sql, {"ev": []}) == b""
+
+
+@pytest.mark.parametrize("text", GOOD_FILTERS)
+async def test_a_filter_shows_what_its_condition_shows(tables: Tables, text: str) -> None:
+    await tables.filters.check("ev", text)
+    sql = "SELECT count() AS c, sum(id) AS s FROM ev"
+    by_hand = await tables.here.query(f"{sql} WHERE {text.partition('--')[0]}")
+    assert await tables.run(sql, {"ev": [text]}) == by_hand
+    odd = await tables.run("SELECT count() AS c, sum(id) AS s FROM ev SAMPLE 1", {"ev": [text]})
+    assert odd == by_hand
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD_FILTERS)
+async def test_a_text_that_is_more_than_a_condition_on_a_row_is_refused(
+    tables: Tables, text: str, reason: str
+) -> None:
+    with pytest.raises(BadRequest, match=reason):
+        await tables.filters.check("ev", text)
+
+
+async def test_a_filter_is_parsed_once_for_all_its_values(tables: Tables) -> None:
+    asked = 0
+    parse = tables.here.engine.parse
+
+    class Counting:
+        async def parse(self, sql: str) -> dict[str, Any]:
+            nonlocal asked
+            asked += 1
+            return await parse(sql)
+
+        async def run(self, statement: Any) -> Any:
+            return await tables.here.engine.run(statement)
+
+    schema = Schema(tables.here.database, {"ev": COLUMNS}, {})
+    functions = load_functions(tables.here.engine.capabilities.version)
+    filters = RowFilters(Counting(), schema, functions)
+    for shape in (
+        "SELECT id FROM ev WHERE secret = '{}'",
+        "SELECT id FROM ev WHERE id = {} AND flag = 0",
+        "SELECT id FROM ev SAMPLE 1/2 WHERE id = {}",
+    ):
+        for number in range(50):
+            sql = Sql(shape.format(number))
+            texts = [f"tenant = '{number}' AND id > {number}"]
+            made = await filters.apply(CompiledStatement(sql), {"ev": texts})
+            assert f"(tenant = '{number}') AND (id > {number})" in made.statement.sql
+            value = shape.partition("WHERE ")[2].format(number).partition(" AND")[0]
+            assert value in made.statement.sql
+    # The filter and the odd shape: parsed, written, parsed again. The two others: parsed.
+    assert asked == 6
+
+
+NAMES = st.sampled_from(["ev", "other", "rep FINAL", "ev SAMPLE 1/2", "(SELECT * FROM ev)"])
+CONDITIONS = st.sampled_from(
+    [
+        *("1", "id % 5 = 0", "flag = 0", "toInt64(replaceOne(secret, '+', '')) < 30"),
+        *("intDiv(1, 1 - flag) = 1", "id IN (SELECT id FROM ev WHERE id % 2)"),
+        *("tenant IN ('a', 'b')", "length(arr) > 0", "id NOT IN (SELECT id FROM rep)"),
+        *("id < (SELECT count() FROM ev)", "secret != '7'"),
+    ]
+)
+OUTER_CONDITIONS = st.sampled_from(["1", "flag = 0", "intDiv(1, 1 - flag) = 1", "n > 0"])
+JOINS = st.sampled_from(["INNER JOIN", "LEFT JOIN", "SEMI JOIN", "ANTI JOIN"])
+SET_OPERATIONS = st.sampled_from(["UNION ALL", "UNION DISTINCT", "EXCEPT", "INTERSECT"])
+
+
+@st.composite
+def queries(draw: st.DrawFn, depth: int = 2) -> str:
+    """SELECTs of (id, flag, n)."""
+    alias = draw(st.sampled_from(["t", "ev", "x"]))
+    if depth and draw(st.booleans()):
+        source = f"({draw(queries(depth=depth - 1))}) AS {alias}"
+        condition, counted = draw(OUTER_CONDITIONS), "sum(n)"
+    else:
+        name, _, clauses = draw(NAMES).partition(" ")
+        source = f"{name} AS {alias} {clauses}"
+        if name[0] == "(":
+            source = f"{name} {clauses} AS {alias}"
+        condition, counted = draw(CONDITIONS), "count()"
+    sql = (
+        f"SELECT id, flag, n FROM (SELECT id, max(flag) AS flag, {counted} AS n FROM {source} "
+        f"WHERE {condition} GROUP BY id)"
+    )
+    if draw(st.booleans()):
+        table = draw(st.sampled_from(["ev", "other", "rep"]))
+        sql = (
+            f"SELECT l.id AS id, l.flag AS flag, l.n AS n FROM ({sql}) AS l {draw(JOINS)} "
+            f"{table} AS r ON l.id = r.id"
+        )
+    if draw(st.booleans()):
+        table = draw(st.sampled_from(["ev", "rep"]))
+        sql = f"SELECT * FROM ({sql} {draw(SET_OPERATIONS)} SELECT id, flag, 1 FROM {table})"
+    if draw(st.booleans()):
+        name = draw(st.sampled_from(["c", "ev", "rep"]))
+        sql = f"WITH {name} AS ({sql}) SELECT id, flag, n FROM {name} WHERE NOT throwIf(flag)"
+    return sql
+
+
+@settings(
+    max_examples=120,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(sql=queries())
+async def test_a_filtered_table_answers_any_query_as_a_physically_filtered_one(
+    tables: Tables, sql: str
+) -> None:
+    whole = f"SELECT id, flag, n FROM ({sql}) ORDER BY ALL LIMIT 50"
+    seen = await outcome(tables.run(whole))
+    expected = await outcome(tables.copy.query(whole))
+    event("an error" if seen.startswith("[Error]") else "rows" if seen else "no rows")
+    assert seen == expected, (await tables.filtered(whole)).statement.sql
