@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from pipewren.access.authorize import authorize_endpoint
-from pipewren.access.caller import (
     authenticate,
 )
+from pipewren.access.caller import Refusal, authenticate, find_caller
+from pipewren.access.jwt import JwtError, sign_jwt
 from pipewren.access.grants import PLAIN, fix_values, refuse_unapplied
 from pipewren.errors import Forbidden
 from pipewren.storage.deployments import TableVersion
-from tests.unit.access.jwts import (
+from tests.unit.access.jwts import (WORKSPACE_ID,
     NOW,
     READ,
     ROWS,
