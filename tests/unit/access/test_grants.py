@@ -7,17 +7,16 @@ from typing import Any
 import pytest
 
 from pipewren.access.authorize import authorize_endpoint
-    authenticate,
-)
 from pipewren.access.caller import Refusal, authenticate, find_caller
-from pipewren.access.jwt import JwtError, sign_jwt
 from pipewren.access.grants import PLAIN, fix_values, refuse_unapplied
+from pipewren.access.jwt import JwtError, sign_jwt
 from pipewren.errors import Forbidden
 from pipewren.storage.deployments import TableVersion
-from tests.unit.access.jwts import (WORKSPACE_ID,
+from tests.unit.access.jwts import (
     NOW,
     READ,
     ROWS,
+    WORKSPACE_ID,
     claims,
     new_keyring,
     signed,
