@@ -30,6 +30,7 @@ UNKNOWN = 1002  # UNKNOWN_EXCEPTION: also for a text without a code
 ACCESS_DENIED = 497
 MEMORY_LIMIT_EXCEEDED = 241
 SYNTAX_ERROR = 62
+QUERY_WAS_CANCELLED = 394
 RESULT_TOO_LARGE = 396  # TOO_MANY_ROWS_OR_BYTES: max_result_rows and max_result_bytes
 
 # A code that a newer ClickHouse adds is nobody's yet. As 500 it is tried again a few times by

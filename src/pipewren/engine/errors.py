@@ -17,6 +17,7 @@ from pipewren.engine.error_codes import (
     ACCESS_DENIED,
     MEMORY_LIMIT_EXCEEDED,
     NAME_BY_CODE,
+    QUERY_WAS_CANCELLED,
     SYNTAX_ERROR,
     UNKNOWN,
     Fault,
@@ -159,7 +160,8 @@ def translate_error(raw: str, *, sql: str, scrubber: Scrubber) -> PipewrenError:
         text = _hide(error, sql, scrubber)
     if len(text) > _MAX_TEXT:
         text = text[:_MAX_TEXT] + "..."
-    if fault is Fault.SERVER:  # callers are told little of it; values do not belong into a log
+    if fault is Fault.SERVER and error.code != QUERY_WAS_CANCELLED:  # that was us
+        # Callers are told little of it. Values do not belong into a log.
         _log.error("the engine failed: %s", re.sub(_LITERAL, "'...'", raw)[:_MAX_LOGGED])
     return EngineError(
         f"[Error] {text or 'The statement failed'}. ({error.name})",
