@@ -27,14 +27,19 @@ class Admission:
         """`with admission.slot(id):` around what a request does in the engine."""
         return Slot(self, endpoint_id)
 
-    def enter(self, endpoint_id: str) -> None:
-        """Raises TooManyRequests; nothing is counted then."""
+    def require_room(self) -> None:
+        """Before anything is computed for a call that would be refused in the end. Raises
+        TooManyRequests."""
         if self.inside >= self._max_requests:
             raise TooManyRequests(
                 f"Too many requests: {self._max_requests} are running or waiting already "
                 "(max_waiting_requests)",
                 limit=self._max_requests,
             )
+
+    def enter(self, endpoint_id: str) -> None:
+        """Raises TooManyRequests; nothing is counted then."""
+        self.require_room()
         most = self._max_per_endpoint
         if most and self.by_endpoint[endpoint_id] >= most:
             raise TooManyRequests(

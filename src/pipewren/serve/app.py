@@ -32,7 +32,7 @@ Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 PIPES = "/v0/pipes/"
-REFUSAL_PAUSE_S = 0.03
+REFUSAL_PAUSE_S = 0.035
 
 
 class App:

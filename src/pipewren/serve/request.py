@@ -34,6 +34,7 @@ async def call_endpoint(
 ) -> Answer | StreamedAnswer:
     """Answer one call. `scope` (ASGI's) tells the client's address. Raises errors of `errors.py`
     only, each with its HTTP status."""
+    server.admission.require_room()
     caller = identify(call.token, server, scope)
     deployment = server.deployments[caller.workspace_id]
     endpoint = deployment.endpoint(call.name)
