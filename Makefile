@@ -42,7 +42,7 @@ run: data
 	@$(BIN)/pipewren serve examples/flights --port $(PORT) --example
 
 test: $(VENV)/installed-test data
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 check: $(VENV)/installed-check
 	$(BIN)/ruff format --check .
