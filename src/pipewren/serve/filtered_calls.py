@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipewren.deploy.deployment import Deployment
 from pipewren.serve.server import Server
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.pipes import CompiledStatement
 from pipewren.sql.row_filters import FilteredStatement, RowFilters, Schema
-from pipewren.sql.unfilterable import find_derived
+from pipewren.sql.unfilterable import find_derived, find_unfilterable
 
 
 async def filter_statement(
@@ -42,3 +42,12 @@ def filters_of(deployment: Deployment, server: Server) -> RowFilters:
     made = RowFilters(server.engine, schema, functions)
     server.row_filters[deployment.workspace.id] = (deployment, made)
     return made
+
+
+async def tell_unfilterable(server: Server, say: Callable[[str], None]) -> None:
+    """Say of each node in which some filter could not act that tokens with one are refused there.
+    Parses every node, so it is for the time after the start."""
+    for deployment in server.deployments.values():
+        filters = filters_of(deployment, server)
+        for one in await find_unfilterable(filters, deployment.pipes, tables=deployment.names):
+            say(f"note: {one}")

@@ -31,6 +31,7 @@ def create_app(payload: Mapping[str, Any]) -> App:
         send: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
         # Imported here, not above: it imports the engine, which takes a tenth of a second.
+        from pipewren.serve.filtered_calls import tell_unfilterable
         from pipewren.serve.start import example_curl, start_server, stop_server
 
         await receive()
@@ -49,8 +50,11 @@ def create_app(payload: Mapping[str, Any]) -> App:
         gc.collect()
         gc.freeze()
         watcher = asyncio.create_task(_watch(server, send))
+        telling = asyncio.create_task(tell_unfilterable(server, _say))
         await receive()
         watcher.cancel()
+        telling.cancel()
+        await asyncio.gather(watcher, telling, return_exceptions=True)
         app.server = None
         await stop_server(server)
         await send({"type": "lifespan.shutdown.complete"})
