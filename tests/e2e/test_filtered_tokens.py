@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,3 +165,20 @@ def test_a_jwts_rate_limit_holds_and_is_told(server: RunningServer) -> None:
     assert refused.headers["retry-after"] == "1"
     assert refused.headers["x-ratelimit-remaining"] == "0"
     assert answers[0].headers["x-ratelimit-remaining"] == "2"
+
+
+def test_the_server_says_which_nodes_refuse_filters(tmp_path: Path) -> None:
+    files = {
+        "datasources/facts.datasource": DATASOURCE.replace('"MergeTree"', '"ReplacingMergeTree"'),
+        "endpoints/odd.pipe": "NODE n\nSQL >\n    SELECT * FROM facts FINAL PREWHERE amount > 1\n"
+        "TYPE endpoint\n",
+    }
+    for name, text in files.items():
+        file = tmp_path / "project" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    with serving(tmp_path / "project", tmp_path / "data") as server:
+        while not (told := [line for line in server.output if line.startswith("note: ")]):
+            assert server.process.poll() is None
+            assert server.request("/v0/health").status == 200
+    assert "\"odd\" refuses tokens with a row filter on 'facts'" in told[0]

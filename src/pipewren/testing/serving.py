@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -34,7 +35,8 @@ class HttpAnswer:
 
 @dataclass(slots=True)
 class RunningServer:
-    """`token` is the workspace admin token unless another was asked for."""
+    """`token` is the workspace admin token unless another was asked for; `output` are the lines
+    that the server has printed, the newest last."""
 
     process: subprocess.Popen[str]
     base_url: str
@@ -105,8 +107,12 @@ def serving(
         text=True,
         env={**os.environ, "PIPEWREN_DISK_RESERVE_BYTES": "0", **(environ or {})},
     )
+    reading: threading.Thread | None = None
     try:
         output, url = _wait_until_listening(process)
+        # Read on: a server whose log nobody reads stops when the pipe is full.
+        reading = threading.Thread(target=_read_on, args=(process, output), daemon=True)
+        reading.start()
         value = subprocess.run(
             pipewren("token", project_dir, token, "--data-dir", data_dir),
             check=True,
@@ -123,8 +129,16 @@ def serving(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        if reading is not None:
+            reading.join()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def _read_on(process: subprocess.Popen[str], output: list[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        output.append(line.rstrip("\n"))
 
 
 def _wait_until_listening(process: subprocess.Popen[str]) -> tuple[list[str], str]:
