@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipewren.testing.serving import end_process
 
 HERE = Path(__file__).parent
 
@@ -62,12 +63,7 @@ def started(arguments: list[str], ready_url: str, environ: dict[str, str]) -> It
             time.sleep(0.05)
         yield process.pid
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(process, wait_s=20)
         assert process.stderr is not None
         process.stderr.close()
 

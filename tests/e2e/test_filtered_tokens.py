@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipewren.testing.serving import RunningServer, serving
+from pipewren.testing.serving import RunningServer, serving, write_files
 
 DATASOURCE = """SCHEMA >
     `tenant` String,
@@ -43,11 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
             for name, sql in PIPES.items()
         },
     }
-    for name, text in files.items():
-        file = folder / "project" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    with serving(folder / "project", folder / "data") as running:
+    with serving(write_files(folder / "project", files), folder / "data") as running:
         yield running
 
 
@@ -173,11 +169,7 @@ def test_the_server_says_which_nodes_refuse_filters(tmp_path: Path) -> None:
         "endpoints/odd.pipe": "NODE n\nSQL >\n    SELECT * FROM facts FINAL PREWHERE amount > 1\n"
         "TYPE endpoint\n",
     }
-    for name, text in files.items():
-        file = tmp_path / "project" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    with serving(tmp_path / "project", tmp_path / "data") as server:
+    with serving(write_files(tmp_path / "project", files), tmp_path / "data") as server:
         while not (told := [line for line in server.output if line.startswith("note: ")]):
             assert server.process.poll() is None
             assert server.request("/v0/health").status == 200

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipewren.testing.serving import RunningServer, serving
+from pipewren.testing.serving import RunningServer, serving, write_files
 
 ROWS = 2_000_000
 PIPES = {
@@ -30,19 +30,18 @@ PIPES = {
     "FROM numbers(2000000)",
     "echo": "SELECT {{String(x)}} AS x FROM numbers({{Int64(n, 10000)}})",
     "totals": "SELECT number AS k, count() AS c FROM numbers(20000) GROUP BY k WITH TOTALS",
-    "named": 'SELECT number AS `a "name",\n` FROM numbers({{Int64(n, 10)}})',
+    "named": 'SELECT number AS `a "name",\\n` FROM numbers({{Int64(n, 10)}})',
 }
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("large")
-    for name, sql in PIPES.items():
-        text = f"NODE endpoint\nSQL >\n    %\n    {sql}\nTYPE endpoint\n"
-        file = folder / "project" / "endpoints" / f"{name}.pipe"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text.replace(",\n`", ",\\n`"))
-    with serving(folder / "project", folder / "data") as running:
+    files = {
+        f"endpoints/{name}.pipe": f"NODE endpoint\nSQL >\n    %\n    {sql}\nTYPE endpoint\n"
+        for name, sql in PIPES.items()
+    }
+    with serving(write_files(folder / "project", files), folder / "data") as running:
         yield running
 
 

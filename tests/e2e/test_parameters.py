@@ -20,7 +20,7 @@ import pytest
 
 from pipewren.serve.call import MAX_PARAMETERS, OUTPUT_SWITCHES, RESERVED
 from pipewren.serve.json_body import MAX_DEPTH
-from pipewren.testing.serving import HttpAnswer, RunningServer, serving
+from pipewren.testing.serving import HttpAnswer, RunningServer, serving, write_files
 
 PAGE = (Path(__file__).parents[2] / "docs" / "parameters.md").read_text()
 # Ten visits, two in each second, written in no order.
@@ -68,11 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     files["fixtures/many.ndjson"] = "".join(
         json.dumps({"id": n, "at": START_S + n // 3, "page": "/"}) + "\n" for n in range(MANY)
     )
-    for name, text in files.items():
-        file = folder / "project" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    with serving(folder / "project", folder / "data") as running:
+    with serving(write_files(folder / "project", files), folder / "data") as running:
         yield running
 
 

@@ -32,6 +32,8 @@ CORS: tuple[Header, ...] = (
         b"X-RateLimit-Reset, Retry-After",
     ),
 )
+# Nothing below this path hands out tokens.
+BROWSER_PATHS = "/v0/pipes/"
 PREFLIGHT: tuple[Header, ...] = (
     (b"access-control-allow-headers", b"authorization, content-type"),
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
@@ -75,14 +77,9 @@ def error_answer(error: BaseException, request_id: str) -> Answer:
     elif isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     elif isinstance(error, TooManyRequests):
-        retry_after = str(error.retry_after_s).encode()
-        headers.append((b"retry-after", retry_after))
+        headers.append((b"retry-after", b"%d" % error.retry_after_s))
         if error.limit is not None:
-            headers += (
-                (b"x-ratelimit-limit", str(error.limit).encode()),
-                (b"x-ratelimit-remaining", b"0"),
-                (b"x-ratelimit-reset", retry_after),
-            )
+            headers += rate_limit_headers(error.limit, 0, error.retry_after_s)
     if isinstance(error, CustomTemplateError):
         body = error.body if isinstance(error.body, dict) else {"error": error.message}
         return json_answer(error.status, body, tuple(headers))
@@ -90,6 +87,15 @@ def error_answer(error: BaseException, request_id: str) -> Answer:
     if error.documentation:
         body["documentation"] = error.documentation
     return json_answer(error.status, body, tuple(headers))
+
+
+def rate_limit_headers(limit: int, remaining: int, reset_s: int) -> tuple[Header, ...]:
+    """`reset_s`: seconds until the window resets (limits.md section 6)."""
+    return (
+        (b"x-ratelimit-limit", b"%d" % limit),
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % reset_s),
+    )
 
 
 def header_lines(headers: Iterable[Header]) -> bytes:

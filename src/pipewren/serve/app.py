@@ -14,6 +14,7 @@ from pipewren.errors import (
     Unavailable,
 )
 from pipewren.serve.answers import (
+    BROWSER_PATHS,
     PREFLIGHT,
     Answer,
     Send,
@@ -60,7 +61,9 @@ class App:
             # nobody waits for any more, and then nothing is sent.
             stopped = Unavailable("The server is stopping: try again in a moment")
             answer = error_answer(stopped, request_id)
-        await send_answer(scope, send, answer, request_id, cors=scope["path"].startswith(PIPES))
+        await send_answer(
+            scope, send, answer, request_id, cors=scope["path"].startswith(BROWSER_PATHS)
+        )
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -80,10 +80,7 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
     """Raises BadRequest for a body or an encoding that cannot be read."""
     query: bytes = scope["query_string"]
     given: dict[str, Value] = read_pairs(query) if query else {}
-    token = None
-    for header, value in scope["headers"]:
-        if header == b"authorization" and value[:7].lower() == b"bearer ":
-            token = value[7:].strip().decode("latin-1")
+    token = read_bearer(scope["headers"])
     if body:
         given.update(read_body(body, scope["headers"]))
     if not given:
@@ -106,6 +103,15 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
         )
     values = {key: value for key, value in given.items() if key not in KEPT_FROM_TEMPLATES}
     return EndpointCall(name, extension, token, values, switches, _last(given.get(CSV_HEADER)))
+
+
+def read_bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The token of an `Authorization: Bearer` header, the last one where there are several."""
+    token = None
+    for header, value in headers:
+        if header == b"authorization" and value[:7].lower() == b"bearer ":
+            token = value[7:].strip().decode("latin-1")
+    return token
 
 
 def read_pairs(query: bytes) -> dict[str, Value]:

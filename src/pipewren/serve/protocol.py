@@ -14,12 +14,13 @@ from typing import Any
 
 import httptools
 
-from pipewren.serve.answers import ANSWER, CORS, header_lines, json_answer
+from pipewren.serve.answers import ANSWER, BROWSER_PATHS, CORS, header_lines, json_answer
 from pipewren.serve.exchange import Exchange, Scope, status_line
 from pipewren.serve.traffic import Traffic
 
 _EXTENSIONS: dict[str, Any] = {ANSWER: {}}
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
+_BROWSER_PATHS = BROWSER_PATHS.encode()
 _BODY_CHECK_S = 10.0
 _LINGER_S = 2.0  # for a client that is still sending to read why it was refused
 
@@ -359,7 +360,7 @@ class HttpConnection(asyncio.Protocol):
                 (b"x-request-id", next(self._traffic.request_ids).encode()),
                 (b"content-length", b"%d" % len(answer.body)),
                 (b"connection", b"close"),
-                *(CORS if self._url.startswith(b"/v0/pipes/") else ()),
+                *(CORS if self._url.startswith(_BROWSER_PATHS) else ()),
             )
         )
         self._transport.write(

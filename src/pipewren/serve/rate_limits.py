@@ -4,10 +4,10 @@ section 6)."""
 from __future__ import annotations
 
 from pipewren.access.grants import Grant
-from pipewren.access.rates import Rate, RateState
+from pipewren.access.rates import Rate
 from pipewren.access.rights import Caller
 from pipewren.deploy.deployment import Endpoint
-from pipewren.serve.answers import Header
+from pipewren.serve.answers import Header, rate_limit_headers
 from pipewren.serve.server import Server
 from pipewren.settings import Settings
 
@@ -36,12 +36,7 @@ async def take_rates(
 ) -> tuple[Header, ...]:
     """Count the call; the headers for its answer. Raises TooManyRequests or Unavailable."""
     rates = find_rates(caller, endpoint, grant, server.settings)
-    return rate_headers(await server.rates.take(rates)) if rates else ()
-
-
-def rate_headers(state: RateState) -> tuple[Header, ...]:
-    return (
-        (b"x-ratelimit-limit", b"%d" % state.limit),
-        (b"x-ratelimit-remaining", b"%d" % state.remaining),
-        (b"x-ratelimit-reset", b"%d" % state.reset_s),
-    )
+    if not rates:
+        return ()
+    state = await server.rates.take(rates)
+    return rate_limit_headers(state.limit, state.remaining, state.reset_s)

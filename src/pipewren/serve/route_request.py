@@ -10,7 +10,7 @@ from pipewren.access.caller import Caller
 from pipewren.deploy.deployment import Deployment
 from pipewren.errors import Forbidden
 from pipewren.serve.answers import Answer
-from pipewren.serve.call import Value, read_body, read_pairs
+from pipewren.serve.call import Value, read_bearer, read_body, read_pairs
 from pipewren.serve.callers import identify
 from pipewren.serve.forwarded import base_url
 from pipewren.serve.server import Server
@@ -51,10 +51,7 @@ def read_route_request(
 ) -> RouteRequest:
     """Raises BadRequest for a query string that is not percent-encoded UTF-8, and for a body that
     is neither a form nor a JSON object."""
-    token = None
-    for header, value in scope["headers"]:
-        if header == b"authorization" and value[:7].lower() == b"bearer ":
-            token = value[7:].strip().decode("latin-1")
+    token = read_bearer(scope["headers"])
     raw: bytes = scope["query_string"]
     query = read_pairs(raw) if raw else {}
     url = base_url(scope, settings.trusted_proxies, settings.public_url)

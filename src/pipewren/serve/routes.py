@@ -14,15 +14,13 @@ from starlette.routing import compile_path
 
 from pipewren.errors import MethodNotAllowed, NotFound
 from pipewren.serve import docs_page, examples, explain, openapi, pipes, tokens
-from pipewren.serve.answers import PREFLIGHT, Answer
+from pipewren.serve.answers import BROWSER_PATHS, PREFLIGHT, Answer
 from pipewren.serve.route_request import Handler, read_route_request
 from pipewren.serve.server import Server
 
 PIPES = "/v0/pipes"
 OPENAPI = "/v0/pipes/openapi.json"
 TOKENS = "/v0/tokens"
-# Browsers of any site may call what is below; nothing there hands out tokens (see app.py).
-BROWSER_PATHS = PIPES + "/"
 
 _WRITE = pipes.refuse_write
 _WRITES = {"POST": _WRITE, "PUT": _WRITE, "DELETE": _WRITE}

@@ -122,17 +122,32 @@ def serving(
         ).stdout.strip()
         yield RunningServer(process, url, data_dir, project_dir, value, output)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_process(process)
         if reading is not None:
             reading.join()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def end_process(process: subprocess.Popen[Any], *, wait_s: float = 30.0) -> None:
+    """SIGTERM, and SIGKILL for one that does not end; nothing for one that has."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(wait_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> Path:
+    """Write a project, its paths relative to `folder`, which is returned."""
+    for name, text in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return folder
 
 
 def _read_on(process: subprocess.Popen[str], output: list[str]) -> None:

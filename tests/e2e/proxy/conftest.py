@@ -8,7 +8,6 @@ import http.client
 import os
 import re
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipewren.testing.serving import HttpAnswer, RunningServer, serving
+from pipewren.testing.serving import HttpAnswer, RunningServer, end_process, serving, write_files
 
 PAGE = (Path(__file__).parents[3] / "docs" / "proxy.md").read_text()
 HOST = "api.example.com"
@@ -126,13 +125,7 @@ def proxying(folder: Path, upstream: str, *, path: str = "/") -> Iterator[Proxy]
         wait_for_port(process, port, folder / "stderr.log")
         yield Proxy(process, port, folder)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_process(process)
 
 
 def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -146,11 +139,13 @@ def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> Non
 
 
 def write_project(folder: Path) -> Path:
-    for name, sql in PIPES.items():
-        file = folder / "endpoints" / f"{name}.pipe"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"NODE endpoint\nSQL >\n    %\n    {sql}\nTYPE endpoint\n")
-    return folder
+    return write_files(
+        folder,
+        {
+            f"endpoints/{name}.pipe": f"NODE endpoint\nSQL >\n    %\n    {sql}\nTYPE endpoint\n"
+            for name, sql in PIPES.items()
+        },
+    )
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -77,12 +76,19 @@ def test_a_storage_that_is_none_is_refused_without_its_url(storage: str) -> None
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """A Redis of the test's own, on a socket in its folder."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed")
     path = tmp_path / "r.sock"
     process = subprocess.Popen(
-        [program, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(tmp_path)],
+        [
+            "redis-server",
+            "--port",
+            "0",
+            "--unixsocket",
+            str(path),
+            "--save",
+            "",
+            "--dir",
+            str(tmp_path),
+        ],
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -94,6 +100,7 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
         process.wait(20)
 
 
+@pytest.mark.needs("redis-server")
 async def test_servers_that_share_a_redis_share_the_limits(redis_url: str) -> None:
     first, second = RateLimiter(redis_url), RateLimiter(redis_url)
     rate = Rate("a JWT", ("jwt", "w", "name"), 4)

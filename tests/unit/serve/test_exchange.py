@@ -7,57 +7,22 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
 from pipewren.engine.outcome import Outcome
 from pipewren.serve import protocol
 from pipewren.serve.bounds import HttpBounds
-from pipewren.serve.protocol import HttpConnection
 from pipewren.serve.sending import CutOff
-from pipewren.serve.traffic import Traffic
+from tests.unit.serve.connections import Application, listening
 
-Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
-Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-
-
-@contextlib.asynccontextmanager
-async def serving(app: Application, bounds: HttpBounds | None = None) -> AsyncIterator[Connect]:
-    config = uvicorn.Config(app, interface="asgi3", lifespan="off", proxy_headers=False)
-    config.load()
-    state = ServerState()
-    traffic = Traffic(bounds or HttpBounds())
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: HttpConnection(traffic, config, state, {}), "127.0.0.1", 0
-    )
-    port = server.sockets[0].getsockname()[1]
-    writers: list[asyncio.StreamWriter] = []
-
-    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writers.append(writer)
-        return reader, writer
-
-    yield connect
-    for writer in writers:
-        writer.close()
-    server.close()
-    for exchange in list(state.tasks):
-        exchange.cancel()
-    while state.connections or state.tasks:
-        await asyncio.sleep(0)
-    assert traffic.connections == 0
 
 
 async def ask(app: Application, request: bytes = GET) -> bytes:
     """All that comes back until the connection ends."""
-    async with serving(app) as connect:
+    async with listening(app) as connect:
         reader, writer = await connect()
         writer.write(request)
         return await asyncio.wait_for(reader.read(), 20)
@@ -192,7 +157,7 @@ async def test_a_body_comes_as_it_is_asked_for() -> None:
                 break
         await text(send, str(sum(map(len, got))))
 
-    async with serving(app) as connect:
+    async with listening(app) as connect:
         reader, writer = await connect()
         writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n")
         for _ in range(30):
@@ -211,7 +176,7 @@ async def test_a_client_that_expects_100_continue_is_told_to_go_on() -> None:
         message = await receive()
         await text(send, message["body"].decode())
 
-    async with serving(app) as connect:
+    async with listening(app) as connect:
         reader, writer = await connect()
         writer.write(
             b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
@@ -229,7 +194,7 @@ async def test_an_answer_before_the_body_has_come_ends_the_connection_but_arrive
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await text(send, "refused", 403)
 
-    async with serving(app) as connect:
+    async with listening(app) as connect:
         reader, writer = await connect()
         writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n")
         for _ in range(20):
@@ -251,7 +216,7 @@ async def test_a_body_that_stops_coming_is_given_up(monkeypatch: pytest.MonkeyPa
             cancelled.set()
             raise
 
-    async with serving(app) as connect:
+    async with listening(app) as connect:
         reader, writer = await connect()
         writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nabc")
         answer = await asyncio.wait_for(reader.read(), 20)
@@ -269,7 +234,7 @@ async def test_a_hundred_pipelined_requests_are_answered_in_order() -> None:
             await asyncio.sleep(0)
         await text(send, scope["path"])
 
-    async with serving(app) as connect:
+    async with listening(app) as connect:
         reader, writer = await connect()
         writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n for n in range(500)))
         assert [await read_text(reader) for _ in range(500)] == [f"/{n}" for n in range(500)]
@@ -288,7 +253,7 @@ async def test_cancelling_reaches_what_the_application_waits_for() -> None:
             reached.append("outcome" if outcome.cancelled() else "nothing")
             raise
 
-    async with serving(app) as connect:
+    async with listening(app) as connect:
         _, writer = await connect()
         writer.write(GET)
         await waiting.wait()
@@ -306,7 +271,7 @@ async def test_connections_beyond_the_bounds_are_429_and_room_is_given_back() ->
         (HttpBounds(max_connections=1), b"max_connections"),
         (HttpBounds(max_connections_per_address=1), b"max_connections_per_address"),
     ):
-        async with serving(app, bounds) as connect:
+        async with listening(app, bounds) as connect:
             reader, writer = await connect()
             writer.write(GET)
             assert await read_text(reader) == "hi"
@@ -332,7 +297,7 @@ async def test_20_mb_of_url_or_headers_are_refused_in_constant_memory() -> None:
         raise AssertionError("no request")
 
     for begin, status in ((b"GET /", 414), (b"GET / HTTP/1.1\r\nX: ", 431)):
-        async with serving(app) as connect:
+        async with listening(app) as connect:
             reader, writer = await connect()
             writer.write(begin)
             with contextlib.suppress(ConnectionError):

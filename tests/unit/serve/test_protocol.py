@@ -10,16 +10,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvicorn
-from uvicorn.server import ServerState
 
 from pipewren.serve.answers import Answer
 from pipewren.serve.bounds import HttpBounds
-from pipewren.serve.protocol import HttpConnection
 from pipewren.serve.sending import send_answer
-from pipewren.serve.traffic import Traffic
+from tests.unit.serve.connections import Connect, listening
 
-Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 BODY = b"x" * 200_000
 
 
@@ -54,43 +50,15 @@ async def listen() -> AsyncIterator[Callable[[HttpBounds], Awaitable[Connect]]]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(bounds: HttpBounds) -> Connect:
-            return await stack.enter_async_context(listening(bounds))
+            return await stack.enter_async_context(listening(app, bounds))
 
         yield start
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def connect() -> AsyncIterator[Connect]:
-    async with listening(HttpBounds(keep_alive_s=1)) as opened:
+    async with listening(app, HttpBounds(keep_alive_s=1)) as opened:
         yield opened
-
-
-@contextlib.asynccontextmanager
-async def listening(bounds: HttpBounds) -> AsyncIterator[Connect]:
-    config = uvicorn.Config(app, interface="asgi3", lifespan="off", proxy_headers=False)
-    config.load()
-    state = ServerState()
-    loop = asyncio.get_running_loop()
-    traffic = Traffic(bounds)
-    server = await loop.create_server(
-        lambda: HttpConnection(traffic, config, state, {}), "127.0.0.1", 0
-    )
-    port = server.sockets[0].getsockname()[1]
-    writers: list[asyncio.StreamWriter] = []
-
-    async def open_connection() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writers.append(writer)
-        return reader, writer
-
-    yield open_connection
-    for writer in writers:
-        writer.close()
-    server.close()
-    for exchange in list(state.tasks):
-        exchange.cancel()
-    while state.connections:
-        await asyncio.sleep(0)
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
