@@ -53,7 +53,7 @@ def final_statements(
     store = open_store(data_dir)
     with store.begin() as connection:
         workspace = ensure_workspace(connection, "pipewren")
-        live = [d for d in list_deployments(connection, workspace.id) if d.state == "live"]
+        live = [d for d in list_deployments(connection, workspace.id) if d.is_live]
     store.close()
     pipe = compile_pipes(load_project(project))[question.endpoint]
     return live[-1].database, [compile_endpoint(pipe, key).sql for key in keys]

@@ -21,7 +21,7 @@ from pipewren.serve.server import Server
 from pipewren.serve.spool import SpoolRoom
 from pipewren.settings import Settings
 from pipewren.sql.graph import compile_pipes
-from pipewren.storage.deployments import StoredDeployment
+from pipewren.storage.deployments import State, StoredDeployment
 from pipewren.storage.store import open_store
 from pipewren.storage.tokens import Scope, StoredToken
 from pipewren.storage.workspaces import Workspace
@@ -96,7 +96,9 @@ def make_server(tmp_path: Path) -> Callable[..., Server]:
     ) -> Server:
         project = parse_project({name: text.encode() for name, text in (files or FILES).items()})
         pipes = compile_pipes(project)
-        stored = StoredDeployment(1, WORKSPACE.id, 1, "", "live", {}, CREATED_AT)
+        stored = StoredDeployment(
+            1, WORKSPACE.id, 1, "", State.DATA_READY, True, {}, CREATED_AT, CREATED_AT
+        )
         ids = {name: f"t_{number:032x}" for number, name in enumerate(sorted(pipes))}
         deployment = make_deployment(WORKSPACE, stored, project, pipes, tables={}, pipe_ids=ids)
         tokens = [

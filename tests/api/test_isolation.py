@@ -27,7 +27,7 @@ from pipewren.serve.server import Server
 from pipewren.serve.spool import SpoolRoom
 from pipewren.settings import Settings
 from pipewren.sql.graph import compile_pipes
-from pipewren.storage.deployments import StoredDeployment
+from pipewren.storage.deployments import State, StoredDeployment
 from pipewren.storage.schema import workspaces
 from pipewren.storage.store import now_text, open_store
 from pipewren.storage.tokens import ADMIN_TOKEN, MEMBER_TOKEN, Scope, create_token
@@ -91,7 +91,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             pipes = compile_pipes(project)
             ids[space.id] = {name: f"t_{number}{at:031x}" for at, name in enumerate(sorted(pipes))}
             database = f"w_{space.id}_d1"
-            stored = StoredDeployment(number, space.id, 1, database, "live", {}, now_text())
+            stored = StoredDeployment(
+                number, space.id, 1, database, State.DATA_READY, True, {}, now_text(), now_text()
+            )
             deployments[space.id] = make_deployment(
                 space, stored, project, pipes, tables={}, pipe_ids=ids[space.id]
             )

@@ -26,7 +26,7 @@ from pipewren.sql.graph import CompiledPipe
 from pipewren.sqltext import Sql, quote_identifier, quote_literal
 from pipewren.storage import deployments as stored
 from pipewren.storage import objects
-from pipewren.storage.deployments import StoredDeployment, TableVersion
+from pipewren.storage.deployments import ENDED, State, StoredDeployment, TableVersion
 from pipewren.storage.store import Store
 from pipewren.storage.tokens import Scope, merge_datafile_tokens
 from pipewren.storage.workspaces import Workspace
@@ -98,8 +98,8 @@ async def drop_leftovers(target: FolderDeploy) -> None:
     """Forget deployments that are not live, and drop the databases that no deployment names."""
     with target.store.begin() as connection:
         for deployment in stored.list_deployments(connection, target.workspace.id):
-            if deployment.state != "live":
-                stored.forget_deployment(connection, deployment)
+            if not deployment.is_live and deployment.state not in ENDED:
+                stored.set_state(connection, deployment, State.DELETED)
         live = _live(stored.list_deployments(connection, target.workspace.id))
     keep = {live.database} if live else set()
     prefix = f"{target.workspace.database}_d"
@@ -141,7 +141,7 @@ def _files(project: Project) -> dict[str, str]:
 
 
 def _live(deployments: Iterable[StoredDeployment]) -> StoredDeployment | None:
-    return next((deployment for deployment in deployments if deployment.state == "live"), None)
+    return next((deployment for deployment in deployments if deployment.is_live), None)
 
 
 def _assemble(
@@ -252,7 +252,7 @@ async def _undo(target: FolderDeploy, deployment: StoredDeployment, plan: TableP
         Sql(f"DROP DATABASE IF EXISTS {quote_identifier(deployment.database)}")
     )
     with target.store.begin() as connection:
-        stored.forget_deployment(connection, deployment)
+        stored.set_state(connection, deployment, State.DELETED)
         objects.forget_object(connection, deployment.database)
     for version in plan.new:
         await _drop_table(target, version)

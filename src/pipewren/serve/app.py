@@ -7,12 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from pipewren.errors import (
-    BadRequest,
-    MethodNotAllowed,
-    PayloadTooLarge,
-    Unavailable,
-)
+from pipewren.errors import MethodNotAllowed, Unavailable
 from pipewren.serve.answers import (
     BROWSER_PATHS,
     PREFLIGHT,
@@ -22,6 +17,7 @@ from pipewren.serve.answers import (
     error_answer,
     json_answer,
 )
+from pipewren.serve.bodies import Receive, read_whole_body
 from pipewren.serve.call import read_call
 from pipewren.serve.request import call_endpoint
 from pipewren.serve.request_ids import make_request_ids
@@ -30,7 +26,6 @@ from pipewren.serve.sending import send_answer
 from pipewren.serve.server import Server
 
 Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 PIPES = "/v0/pipes/"
 REFUSAL_PAUSE_S = 0.035
@@ -88,11 +83,10 @@ class App:
                 if method == "OPTIONS":
                     return Answer(204, PREFLIGHT, b"")
                 _allow(method, ("GET", "POST", "HEAD", "OPTIONS"))
-                body = await _read_body(scope, receive, server.settings.max_body_bytes)
+                body = await read_whole_body(scope, receive, server.settings.max_body_bytes)
                 call = read_call(scope, name, extension, body)
                 return await call_endpoint(call, server, scope)
-        body = await _read_body(scope, receive, server.settings.max_body_bytes)
-        return await answer_route(scope, server, body)
+        return await answer_route(scope, server, receive)
 
 
 def health(server: Server | None) -> Answer:
@@ -113,21 +107,3 @@ def _allow(method: str, allowed: tuple[str, ...]) -> None:
         raise MethodNotAllowed(
             f"Method {method} is not allowed here, use {' or '.join(allowed[:2])}", allowed=allowed
         )
-
-
-async def _read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
-    if scope["method"] not in ("POST", "PUT"):
-        return b""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequest("The client hung up before the body was complete")
-        part = message.get("body", b"")
-        size += len(part)
-        if size > max_bytes:
-            raise PayloadTooLarge(f"The body is larger than {max_bytes:,} bytes (max_body_bytes)")
-        parts.append(part)
-        if not message.get("more_body"):
-            return b"".join(parts)

@@ -10,6 +10,7 @@ from pipewren.access.caller import Caller
 from pipewren.deploy.deployment import Deployment
 from pipewren.errors import Forbidden
 from pipewren.serve.answers import Answer
+from pipewren.serve.bodies import Receive
 from pipewren.serve.call import Value, read_bearer, read_body, read_pairs
 from pipewren.serve.callers import identify
 from pipewren.serve.forwarded import base_url
@@ -26,7 +27,8 @@ TEXT_TYPE = (
 class RouteRequest:
     """`names` are the parts of the path that the route names, `query` the decoded query string
     (a repeated name is a list), `base_url` this server as the caller reaches it, without a final
-    slash. `body` has the names of a form or JSON body, `scope` is ASGI's."""
+    slash. `body` has the names of a form or JSON body, `scope` is ASGI's. `receive` gives the body
+    to handlers that read it themselves (`routes.UPLOADS`)."""
 
     method: str
     path: str
@@ -36,18 +38,38 @@ class RouteRequest:
     base_url: str
     scope: Mapping[str, Any]
     body: Mapping[str, Value] = field(default_factory=dict)
+    receive: Receive | None = None
 
     def text(self, name: str) -> str | None:
-        """A parameter's value, the last one where it was repeated; None when it was not sent."""
+        """A parameter's value of the query string, the last one where it was repeated; None when
+        it was not sent."""
         value = self.query.get(name)
         return value[-1] if isinstance(value, list) else value
+
+    def sent(self, name: str) -> str | None:
+        """The same of a form or JSON body, else of the query string (client-compat.md section 1,
+        rule 8). A JSON value that is no text is None."""
+        value = self.body.get(name)
+        if value is None:
+            return self.text(name)
+        value = value[-1] if isinstance(value, list) and value else value
+        return value if isinstance(value, str) else None
+
+    def flag(self, name: str) -> bool:
+        """Whether a parameter says yes: `true` or `1`."""
+        return (self.sent(name) or "").lower() in ("true", "1")
 
 
 Handler = Callable[[RouteRequest, Server], Awaitable[Answer]]
 
 
 def read_route_request(
-    scope: Mapping[str, Any], names: Mapping[str, str], settings: Settings, body: bytes = b""
+    scope: Mapping[str, Any],
+    names: Mapping[str, str],
+    settings: Settings,
+    body: bytes = b"",
+    *,
+    receive: Receive | None = None,
 ) -> RouteRequest:
     """Raises BadRequest for a query string that is not percent-encoded UTF-8, and for a body that
     is neither a form nor a JSON object."""
@@ -56,7 +78,9 @@ def read_route_request(
     query = read_pairs(raw) if raw else {}
     url = base_url(scope, settings.trusted_proxies, settings.public_url)
     sent = read_body(body, scope["headers"]) if body else {}
-    request = RouteRequest(scope["method"], scope["path"], names, query, token, url, scope, sent)
+    request = RouteRequest(
+        scope["method"], scope["path"], names, query, token, url, scope, sent, receive
+    )
     if token is None and "token" in query:
         return replace(request, token=request.text("token"))
     if token is None and isinstance(sent.get("token"), str):

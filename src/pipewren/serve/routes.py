@@ -15,6 +15,7 @@ from starlette.routing import compile_path
 from pipewren.errors import MethodNotAllowed, NotFound
 from pipewren.serve import docs_page, examples, explain, openapi, pipes, tokens
 from pipewren.serve.answers import BROWSER_PATHS, PREFLIGHT, Answer
+from pipewren.serve.bodies import Receive, read_whole_body
 from pipewren.serve.route_request import Handler, read_route_request
 from pipewren.serve.server import Server
 
@@ -52,6 +53,9 @@ _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     ("/docs/{file}", {"GET": docs_page.show_file}),
 )
 
+# Handlers that read the body themselves, by `RouteRequest.receive`.
+UPLOADS: frozenset[Handler] = frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -74,14 +78,21 @@ ROUTES = tuple(_make_route(pattern, methods) for pattern, methods in _TABLE)
 _MATCHERS = tuple((compile_path(route.pattern)[0], route) for route in ROUTES)
 
 
-async def answer_route(scope: Mapping[str, Any], server: Server, body: bytes = b"") -> Answer:
-    """Answer a request of any route but the hot one. Raises errors of `errors.py`."""
+async def answer_route(scope: Mapping[str, Any], server: Server, receive: Receive) -> Answer:
+    """Answer a request of any route but the hot one. Raises errors of `errors.py`.
+
+    The body is read here, whole and as parameters, but for handlers that read it themselves, in
+    parts: those of `UPLOADS`."""
     path: str = scope["path"]
     method: str = scope["method"]
     route, names = find_route(path)
     handler = route.methods.get(method)
     if handler is not None:
-        return await handler(read_route_request(scope, names, server.settings, body), server)
+        body = b""
+        if handler not in UPLOADS:
+            body = await read_whole_body(scope, receive, server.settings.max_body_bytes)
+        request = read_route_request(scope, names, server.settings, body, receive=receive)
+        return await handler(request, server)
     if method == "OPTIONS":
         allow = (b"allow", ", ".join(route.allowed).encode())
         preflight = PREFLIGHT if path.startswith(BROWSER_PATHS) else ()

@@ -7,33 +7,63 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from pipewren.storage.schema import (
     deployment_files,
     deployment_tables,
+    deployment_views,
     deployments,
     pipe_ids,
     table_versions,
+    view_versions,
     workspaces,
 )
 from pipewren.storage.store import now_text
+
+# Small JSON objects that clients read as they are: {"filename", "error"}, {"level", "message"}.
+Notes = tuple[Mapping[str, Any], ...]
+
+
+class State(Enum):
+    """What becomes of a deployment, in this order (client-compat.md section 4). One that is
+    DATA_READY is live where its workspace says so, else staged."""
+
+    CALCULATING = "calculating"
+    CREATING_SCHEMA = "creating_schema"
+    SCHEMA_READY = "schema_ready"
+    DATA_READY = "data_ready"
+    FAILED = "failed"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+ENDED = frozenset({State.FAILED, State.DELETING, State.DELETED})
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDeployment:
     """`number` counts per workspace; its database is `w_<workspace id>_d<number>`. `digest` is of
-    all its files. `tables` maps a data source to the version of its table. `created_at` is UTC."""
+    all its files. `tables` maps a data source, `views` a pipe to the version of its table or
+    materialised view. Times are UTC."""
 
     id: int
     workspace_id: str
     number: int
     digest: str
-    state: str
+    state: State
+    is_live: bool
     tables: Mapping[str, int]
     created_at: str
+    updated_at: str
+    views: Mapping[str, int] = field(default_factory=dict)
+    errors: Notes = ()
+    feedback: Notes = ()
 
     @property
     def database(self) -> str:
@@ -54,27 +84,56 @@ class TableVersion:
         return f"{self.datasource}__{self.version}"
 
 
+@dataclass(frozen=True, slots=True)
+class ViewVersion:
+    """One physical materialised view, `PIPE__mvVERSION` in the workspace's database."""
+
+    pipe: str
+    version: int
+    definition: str
+
+    @property
+    def view(self) -> str:
+        return f"{self.pipe}__mv{self.version}"
+
+
 def list_deployments(connection: Connection, workspace_id: str) -> list[StoredDeployment]:
-    """All deployments that are not forgotten, oldest first."""
-    versions: dict[int, dict[str, int]] = {}
-    for row in connection.execute(select(deployment_tables)):
-        versions.setdefault(row.deployment_id, {})[row.datasource] = row.version
+    """All deployments of a workspace, those that are gone too, oldest first."""
+    own = deployments.c.workspace_id == workspace_id
+    live = connection.execute(
+        select(workspaces.c.live_deployment).where(workspaces.c.id == workspace_id)
+    ).scalar()
+    tables: dict[int, dict[str, int]] = {}
+    for row in connection.execute(select(deployment_tables).join(deployments).where(own)):
+        tables.setdefault(row.deployment_id, {})[row.datasource] = row.version
+    views: dict[int, dict[str, int]] = {}
+    for row in connection.execute(select(deployment_views).join(deployments).where(own)):
+        views.setdefault(row.deployment_id, {})[row.pipe] = row.version
     return [
         StoredDeployment(
             id=row.id,
             workspace_id=row.workspace_id,
             number=row.number,
             digest=row.digest,
-            state=row.state,
-            tables=versions.get(row.id, {}),
+            state=State(row.state),
+            is_live=row.id == live,
+            tables=tables.get(row.id, {}),
             created_at=row.created_at,
+            updated_at=row.updated_at,
+            views=views.get(row.id, {}),
+            errors=tuple(msgspec.json.decode(row.errors)),
+            feedback=tuple(msgspec.json.decode(row.feedback)),
         )
-        for row in connection.execute(
-            select(deployments)
-            .where(deployments.c.workspace_id == workspace_id)
-            .order_by(deployments.c.number)
-        )
+        for row in connection.execute(select(deployments).where(own).order_by(deployments.c.number))
     ]
+
+
+def next_number(connection: Connection, workspace_id: str) -> int:
+    """The number of the next deployment: 0 is the empty one that a workspace begins with."""
+    highest = connection.execute(
+        select(func.max(deployments.c.number)).where(deployments.c.workspace_id == workspace_id)
+    ).scalar()
+    return 0 if highest is None else int(highest) + 1
 
 
 def prepare_deployment(
@@ -84,67 +143,98 @@ def prepare_deployment(
     digest: str,
     files: Mapping[str, str],
     tables: Mapping[str, int],
+    views: Mapping[str, int] | None = None,
+    feedback: Notes = (),
 ) -> StoredDeployment:
     """Record a deployment before anything is done for it, so that a kill leaves no nameless
     database behind."""
-    highest = connection.execute(
-        select(func.max(deployments.c.number)).where(deployments.c.workspace_id == workspace_id)
-    ).scalar()
-    number = int(highest or 0) + 1
     created_at = now_text()
+    deployment = StoredDeployment(
+        id=0,
+        workspace_id=workspace_id,
+        number=next_number(connection, workspace_id),
+        digest=digest,
+        state=State.CREATING_SCHEMA,
+        is_live=False,
+        tables=dict(tables),
+        created_at=created_at,
+        updated_at=created_at,
+        views=dict(views or {}),
+        feedback=feedback,
+    )
     inserted = connection.execute(
         insert(deployments).values(
             workspace_id=workspace_id,
-            number=number,
+            number=deployment.number,
             digest=digest,
-            state="preparing",
+            state=deployment.state.value,
             created_at=created_at,
+            updated_at=created_at,
+            errors="[]",
+            feedback=msgspec.json.encode(feedback).decode(),
         )
     )
     key = inserted.inserted_primary_key
     assert key is not None  # SQLite always tells the key of a single row
-    deployment_id = int(key[0])
-    if files:
-        connection.execute(
-            insert(deployment_files),
-            [
-                {"deployment_id": deployment_id, "path": path, "content": content}
-                for path, content in files.items()
-            ],
-        )
-    if tables:
-        connection.execute(
-            insert(deployment_tables),
-            [
-                {"deployment_id": deployment_id, "datasource": name, "version": version}
-                for name, version in tables.items()
-            ],
-        )
-    return StoredDeployment(
-        deployment_id, workspace_id, number, digest, "preparing", dict(tables), created_at
+    deployment = replace(deployment, id=int(key[0]))
+    for table, column, given in (
+        (deployment_files, "content", files),
+        (deployment_tables, "version", deployment.tables),
+        (deployment_views, "version", deployment.views),
+    ):
+        name = {deployment_files: "path", deployment_tables: "datasource"}.get(table, "pipe")
+        rows = [
+            {"deployment_id": deployment.id, name: key, column: value}
+            for key, value in given.items()
+        ]
+        if rows:
+            connection.execute(insert(table), rows)
+    return deployment
+
+
+def set_state(
+    connection: Connection, deployment: StoredDeployment, state: State, *, errors: Notes = ()
+) -> StoredDeployment:
+    """The same deployment in another state. The files of one that is gone are forgotten."""
+    changed = replace(
+        deployment,
+        state=state,
+        is_live=deployment.is_live and state not in ENDED,
+        updated_at=now_text(),
+        errors=errors or deployment.errors,
     )
-
-
-def set_live(connection: Connection, deployment: StoredDeployment) -> None:
-    """The one pointer: from the commit on, `deployment` answers."""
     connection.execute(
         update(deployments)
-        .where(deployments.c.workspace_id == deployment.workspace_id, deployments.c.state == "live")
-        .values(state="retired")
+        .where(deployments.c.id == deployment.id)
+        .values(
+            state=state.value,
+            updated_at=changed.updated_at,
+            errors=msgspec.json.encode(changed.errors).decode(),
+        )
     )
-    connection.execute(
-        update(deployments).where(deployments.c.id == deployment.id).values(state="live")
-    )
+    if state in ENDED:
+        for table in (deployment_files, deployment_tables, deployment_views):
+            connection.execute(delete(table).where(table.c.deployment_id == deployment.id))
+    return changed
+
+
+def set_live(connection: Connection, deployment: StoredDeployment) -> StoredDeployment:
+    """The one pointer: from the commit on, `deployment` answers. The one before is DELETING, which
+    its database still has to be."""
+    for known in list_deployments(connection, deployment.workspace_id):
+        if known.is_live and known.id != deployment.id:
+            set_state(connection, known, State.DELETING)
     connection.execute(
         update(workspaces)
         .where(workspaces.c.id == deployment.workspace_id)
         .values(live_deployment=deployment.id)
     )
+    return replace(set_state(connection, deployment, State.DATA_READY), is_live=True)
 
 
-def forget_deployment(connection: Connection, deployment: StoredDeployment) -> None:
-    """Remove a deployment that is not live; its tables' versions stay recorded."""
-    connection.execute(delete(deployments).where(deployments.c.id == deployment.id))
+def forget_deployments(connection: Connection, workspace_id: str) -> None:
+    """Remove the record of all deployments of a workspace that goes."""
+    connection.execute(delete(deployments).where(deployments.c.workspace_id == workspace_id))
 
 
 def read_files(connection: Connection, deployment_id: int) -> dict[str, str]:
@@ -190,6 +280,40 @@ def remove_table_version(connection: Connection, workspace_id: str, version: Tab
             table_versions.c.workspace_id == workspace_id,
             table_versions.c.datasource == version.datasource,
             table_versions.c.version == version.version,
+        )
+    )
+
+
+def list_view_versions(connection: Connection, workspace_id: str) -> list[ViewVersion]:
+    """Every physical view that was ever made and not dropped, oldest version first."""
+    return [
+        ViewVersion(row.pipe, row.version, row.definition)
+        for row in connection.execute(
+            select(view_versions)
+            .where(view_versions.c.workspace_id == workspace_id)
+            .order_by(view_versions.c.pipe, view_versions.c.version)
+        )
+    ]
+
+
+def add_view_version(connection: Connection, workspace_id: str, version: ViewVersion) -> None:
+    connection.execute(
+        insert(view_versions).values(
+            workspace_id=workspace_id,
+            pipe=version.pipe,
+            version=version.version,
+            definition=version.definition,
+            created_at=now_text(),
+        )
+    )
+
+
+def remove_view_version(connection: Connection, workspace_id: str, version: ViewVersion) -> None:
+    connection.execute(
+        delete(view_versions).where(
+            view_versions.c.workspace_id == workspace_id,
+            view_versions.c.pipe == version.pipe,
+            view_versions.c.version == version.version,
         )
     )
 

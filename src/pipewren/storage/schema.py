@@ -28,6 +28,8 @@ workspaces = Table(
     Column("name", String(255), nullable=False, unique=True),
     Column("live_deployment", Integer, nullable=True),
     Column("created_at", String(26), nullable=False),
+    # Of a branch: the workspace that it was made from.
+    Column("main", String(32), nullable=True),
 )
 
 tokens = Table(
@@ -59,8 +61,13 @@ deployments = Table(
     Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
     Column("number", Integer, nullable=False),
     Column("digest", String(64), nullable=False),  # of all files: an unchanged project is reused
-    Column("state", String(16), nullable=False),  # preparing | live | retired
+    # calculating | creating_schema | schema_ready | data_ready | failed | deleting | deleted;
+    # which one is live says the workspace.
+    Column("state", String(16), nullable=False),
     Column("created_at", String(26), nullable=False),
+    Column("updated_at", String(26), nullable=False),
+    Column("errors", Text, nullable=False, default="[]"),  # JSON, as clients read it
+    Column("feedback", Text, nullable=False, default="[]"),
     UniqueConstraint("workspace_id", "number"),
 )
 
@@ -89,6 +96,25 @@ deployment_tables = Table(
     metadata,
     Column("deployment_id", ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
     Column("datasource", String(255), primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+# One row per physical materialised view; `definition` has its SELECT over physical tables.
+view_versions = Table(
+    "view_versions",
+    metadata,
+    Column("workspace_id", ForeignKey("workspaces.id"), primary_key=True),
+    Column("pipe", String(255), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("definition", Text, nullable=False),
+    Column("created_at", String(26), nullable=False),
+)
+
+deployment_views = Table(
+    "deployment_views",
+    metadata,
+    Column("deployment_id", ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    Column("pipe", String(255), primary_key=True),
     Column("version", Integer, nullable=False),
 )
 
@@ -121,4 +147,28 @@ fixtures = Table(
     Column("digest", String(64), nullable=False),
     Column("loaded", Boolean, nullable=False),
     Column("created_at", String(26), nullable=False),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("workspace_id", ForeignKey("workspaces.id"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("type", String(16), nullable=False),
+    Column("value", Text, nullable=False),  # encrypted, by the key beside this file or a setting
+    Column("created_at", String(26), nullable=False),
+    Column("updated_at", String(26), nullable=False),
+    Column("edited_by", String(255), nullable=False, default=""),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),  # import | deployment | branch | ...
+    Column("status", String(16), nullable=False),  # waiting | working | done | error | cancelled
+    Column("created_at", String(26), nullable=False),
+    Column("updated_at", String(26), nullable=False),
+    Column("detail", Text, nullable=False, default="{}"),  # JSON: what the kind adds to the answer
 )

@@ -86,7 +86,11 @@ class Tokens:
             "headers": headers,
             "client": (client, 5000),
         }
-        answer = await answer_route(scope, self.server, raw)
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": raw, "more_body": False}
+
+        answer = await answer_route(scope, self.server, receive)
         assert answer.status == 200
         assert (b"cache-control", b"no-store") in answer.headers
         return json.loads(answer.body)

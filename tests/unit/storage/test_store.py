@@ -11,15 +11,16 @@ from pipewren.errors import StartError
 from pipewren.sqltext import Sql
 from pipewren.storage import store as store_module
 from pipewren.storage.deployments import (
+    State,
     TableVersion,
     add_table_version,
     ensure_pipe_ids,
-    forget_deployment,
     list_deployments,
     list_table_versions,
     prepare_deployment,
     read_files,
     set_live,
+    set_state,
 )
 from pipewren.storage.fixtures import FixtureLoad, find_load, record_load
 from pipewren.storage.objects import forget_object, list_objects, remember_object
@@ -74,9 +75,10 @@ def test_going_live_is_one_pointer_and_undone_with_its_transaction(tmp_path: Pat
         set_live(connection, first)
         second = prepare_deployment(connection, workspace.id, digest="b", files={}, tables={})
 
-    def states() -> dict[int, str]:
+    def states() -> dict[int, tuple[State, bool]]:
         with store.begin() as connection:
-            return {item.number: item.state for item in list_deployments(connection, workspace.id)}
+            found = list_deployments(connection, workspace.id)
+        return {one.number: (one.state, one.is_live) for one in found}
 
     assert (first.database, second.database) == (
         f"w_{workspace.id}_d1",
@@ -90,17 +92,23 @@ def test_going_live_is_one_pointer_and_undone_with_its_transaction(tmp_path: Pat
 
     with pytest.raises(ZeroDivisionError):
         go_live_and_fail()
-    assert states() == {1: "live", 2: "preparing"}
+    seed = (State.DELETING, False)
+    assert states() == {
+        0: seed,
+        1: (State.DATA_READY, True),
+        2: (State.CREATING_SCHEMA, False),
+    }
     with store.begin() as connection:
+        assert list_deployments(connection, workspace.id)[1].tables == {"ev": 1}
+        assert read_files(connection, first.id) == {"a.pipe": "NODE x"}
         set_live(connection, second)
         assert ensure_workspace(connection, "main").live_deployment == second.id
-        assert list_deployments(connection, workspace.id)[0].tables == {"ev": 1}
-        assert read_files(connection, first.id) == {"a.pipe": "NODE x"}
-        forget_deployment(connection, first)
         assert read_files(connection, first.id) == {}
-    assert states() == {2: "live"}
+    assert states() == {0: seed, 1: (State.DELETING, False), 2: (State.DATA_READY, True)}
     with store.begin() as connection:
         third = prepare_deployment(connection, workspace.id, digest="c", files={}, tables={})
+        set_state(connection, third, State.FAILED, errors=({"error": "why"},))
+        assert list_deployments(connection, workspace.id)[-1].errors == ({"error": "why"},)
     assert third.number == 3
     store.close()
 
