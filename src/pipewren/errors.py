@@ -13,6 +13,7 @@
     ├── NotFound                 404
     ├── MethodNotAllowed         405
     ├── TimedOut                 408  over the time limit
+    ├── Conflict                 409  the name is taken
     ├── PayloadTooLarge          413
     ├── TooManyRequests          429
     ├── EngineError              400 or 500  ClickHouse's error, scrubbed; `.engine_code`
@@ -189,6 +190,13 @@ class TimedOut(PipewrenError):
 
     status = 408
     code = "timed_out"
+
+
+class Conflict(PipewrenError):
+    """The state of things forbids it: a name that is taken."""
+
+    status = 409
+    code = "conflict"
 
 
 class PayloadTooLarge(PipewrenError):

@@ -86,6 +86,14 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="The name of the workspace that the project's folder is deployed to.",
     )
+    max_workspaces: int = Field(
+        100, ge=1, description="Workspaces and branches at a time; one more gets 400."
+    )
+    local_tokens: bool | None = Field(
+        None,
+        description="Whether `GET /tokens` hands out the account's tokens to programs on this "
+        "machine; by default while `host` is loopback, without `public_url` and `trusted_proxies`.",
+    )
     admin_token: SecretStr | None = Field(
         None,
         min_length=16,
@@ -95,6 +103,12 @@ class Settings(BaseSettings):
         None,
         min_length=32,
         description="The key that signs token values; a file `token.key` of mode 0600 otherwise.",
+    )
+    secrets_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="The key that encrypts secrets in the store; a file `secrets.key` of mode 0600 "
+        "otherwise.",
     )
     max_execution_time_s: float = Field(
         10.0, gt=0, le=3600, description="The time limit of one query, in seconds (408 beyond)."
@@ -124,6 +138,14 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(
         1_000_000, ge=1000, description="The size limit of a request's body, in bytes."
+    )
+    max_project_bytes: int = Field(
+        50_000_000, ge=1000, description="The size limit of an uploaded project, in bytes."
+    )
+    max_upload_bytes: int = Field(
+        500_000_000,
+        ge=1000,
+        description="The size limit of a file of rows that is appended, in bytes.",
     )
     max_url_bytes: int = Field(
         8192, ge=256, description="The size limit of a request's URL, in bytes (414 beyond)."

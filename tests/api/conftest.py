@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,11 @@ TYPE endpoint
 """,
     "pipes/unpublished.pipe": "NODE n\nSQL >\n    SELECT 1\n",
 }
+
+
+def fill_path(pattern: str, **names: str) -> str:
+    """A route's path; parts that are not given are `unknown`."""
+    return re.sub(r"\{(\w+)\}", lambda part: names.get(part[1], "unknown"), pattern)
 
 
 async def no_lifespan(app: App, receive: Any, send: Any) -> None:

@@ -57,6 +57,44 @@ async def test_a_bad_row_inserts_nothing_and_says_what_is_wrong(workspace: Works
     assert await count(workspace, "t") == 0
 
 
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("(id UInt32, n Int8 DEFAULT intDiv(1, id - 1)) ENGINE = MergeTree ORDER BY id", "zero"),
+        ("(id UInt32) ENGINE = MergeTree ORDER BY id PARTITION BY intDiv(1, id - 1)", "zero"),
+        ("(id UInt32, CONSTRAINT c CHECK id > 1) ENGINE = MergeTree ORDER BY id", "violated"),
+    ],
+)
+async def test_what_fails_after_the_rows_are_parsed_is_an_error(
+    workspace: Workspace, table: str, told: str
+) -> None:
+    await workspace.execute(f"CREATE TABLE t {table}")
+    with pytest.raises(EngineError, match=told):
+        await workspace.engine.insert(workspace.rows("t", "id", b'{"id": 5}\n{"id": 1}\n'))
+    assert await count(workspace, "t") == 0
+    await workspace.engine.insert(workspace.rows("t", "id", b'{"id": 5}\n', token="good"))
+    assert await count(workspace, "t") == 1
+
+
+async def test_a_view_that_fails_is_an_error_and_the_same_insert_later_feeds_it(
+    workspace: Workspace,
+) -> None:
+    for name in ("t", "copies", "marks"):
+        await workspace.execute(
+            f"CREATE TABLE {name} (id UInt32) ENGINE = MergeTree ORDER BY id {SETTINGS}"
+        )
+    await workspace.execute("CREATE MATERIALIZED VIEW good TO copies AS SELECT id FROM t")
+    failing = "SELECT id FROM t WHERE throwIf(id = 2, 'not two') = 0"
+    await workspace.execute(f"CREATE MATERIALIZED VIEW bad TO marks AS {failing}")
+    rows = workspace.rows("t", "id", b'{"id": 1}\n{"id": 2}\n', token="one")
+    with pytest.raises(EngineError, match="not two"):
+        await workspace.engine.insert(rows)
+    await workspace.execute("DROP TABLE bad")
+    await workspace.execute("CREATE MATERIALIZED VIEW bad TO marks AS SELECT id FROM t")
+    await workspace.engine.insert(rows)
+    assert [await count(workspace, name) for name in ("t", "copies", "marks")] == [2, 2, 2]
+
+
 async def test_what_was_acknowledged_survives_a_kill_and_its_token_is_remembered(
     program: Program,
 ) -> None:

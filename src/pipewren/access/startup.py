@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -11,21 +11,26 @@ from pipewren.access.brute_force import MAX_BAD_TOKENS_PER_MINUTE, Attempts
 from pipewren.access.caller import Keyring, build_keyring
 from pipewren.access.scopes import USER_TYPE
 from pipewren.storage.tokens import (
+    ACCOUNT_TOKEN,
     ADMIN_TOKEN,
     MEMBER_TOKEN,
     USER_TOKEN,
     Scope,
+    StoredToken,
     create_token,
     list_tokens,
 )
 from pipewren.storage.workspaces import Workspace
 
-__all__ = ["ADMIN_TOKEN", "OpenedKeyring", "open_keyring"]
+__all__ = ["ADMIN_TOKEN", "OpenedKeyring", "make_default_tokens", "open_keyring"]
 
-_DEFAULTS: Mapping[str, Scope] = {  # tokens.md section 3
-    ADMIN_TOKEN: Scope("ADMIN"),
-    MEMBER_TOKEN: Scope("ADMIN_USER"),
-    USER_TOKEN: Scope(USER_TYPE),
+_OF_WORKSPACE: Mapping[str, Set[Scope]] = {  # tokens.md section 3
+    ADMIN_TOKEN: {Scope("ADMIN")},
+    MEMBER_TOKEN: {Scope("ADMIN_USER")},
+}
+_OF_ACCOUNT: Mapping[str, Set[Scope]] = {
+    USER_TOKEN: {Scope(USER_TYPE)},
+    ACCOUNT_TOKEN: {Scope("ADMIN_USER"), Scope(USER_TYPE)},
 }
 
 
@@ -47,22 +52,17 @@ def open_keyring(
 ) -> OpenedKeyring:
     """`admin_token` is the first workspace's, given by setting; it is kept in memory only.
 
-    Every workspace has two default tokens of its own; the user token, which is for the account,
-    belongs to the first.
+    Every workspace has two default tokens of its own; those that are for the account belong to the
+    first.
     """
     made = False
     tokens = []
     given: dict[str, str] = {}
     for index, workspace in enumerate(workspaces):
         known = list_tokens(connection, workspace.id)
-        names = {token.name for token in known}
-        for name, scope in _DEFAULTS.items():
-            if name in names or (name == USER_TOKEN and index > 0):
-                continue
-            known.append(
-                create_token(connection, workspace.id, name, origin="default", scopes={scope})
-            )
-            made = made or (index == 0 and name == ADMIN_TOKEN)
+        new = make_default_tokens(connection, workspace.id, known, of_account=index == 0)
+        made = made or (index == 0 and any(token.name == ADMIN_TOKEN for token in new))
+        known += new
         tokens += known
         if index == 0 and admin_token is not None:
             given |= {
@@ -78,3 +78,21 @@ def open_keyring(
         attempts=Attempts(max_bad_tokens_per_minute),
     )
     return OpenedKeyring(keyring, made and admin_token is None)
+
+
+def make_default_tokens(
+    connection: Connection,
+    workspace_id: str,
+    known: Sequence[StoredToken] = (),
+    *,
+    of_account: bool = False,
+) -> list[StoredToken]:
+    """The default tokens that a workspace lacks, made now; `of_account` those of the account too.
+    What is returned is the new ones."""
+    names = {token.name for token in known}
+    wanted = {**_OF_WORKSPACE, **_OF_ACCOUNT} if of_account else _OF_WORKSPACE
+    return [
+        create_token(connection, workspace_id, name, origin="default", scopes=scopes)
+        for name, scopes in wanted.items()
+        if name not in names
+    ]

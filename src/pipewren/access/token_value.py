@@ -13,18 +13,15 @@ import base64
 import hashlib
 import hmac
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import NewType
 
-from pipewren.errors import StartError
+from pipewren.storage.key_file import read_key_file
 from pipewren.storage.tokens import StoredToken
 
 TokenValue = NewType("TokenValue", str)
 
 KEY_FILE = "token.key"
-_KEY_BYTES = 32
 
 
 def sign_token(key: bytes, token: StoredToken, *, workspace_uuid: str) -> TokenValue:
@@ -43,43 +40,7 @@ def read_key(folder: Path, given: str | None) -> bytes:
 
     Raises StartError when the file is readable by others, damaged, or cannot be written.
     """
-    if given is not None:
-        return hashlib.sha256(given.encode()).digest()
-    path = folder / KEY_FILE
-    try:
-        return _read_key_file(path) if path.exists() else _make_key_file(path)
-    except OSError as error:
-        raise StartError(f"Cannot use the key file {path}: {error.strerror}") from None
-
-
-def _read_key_file(path: Path) -> bytes:
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        raise StartError(
-            f"The key file {path} can be read by others (mode {mode:o}): run `chmod 600 {path}`"
-        )
-    key = path.read_bytes()
-    if len(key) != _KEY_BYTES:
-        raise StartError(
-            f"The key file {path} is damaged: {len(key)} bytes instead of {_KEY_BYTES}. Restore it "
-            "from a backup, or remove it: every token gets a new value then."
-        )
-    return key
-
-
-def _make_key_file(path: Path) -> bytes:
-    key = secrets.token_bytes(_KEY_BYTES)
-    # Written whole under another name first: a kill in the middle must not leave half a key.
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, key)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.rename(path)
-    return key
+    return read_key_file(folder / KEY_FILE, given, if_removed="every token gets a new value then")
 
 
 def _base64url(raw: bytes) -> str:

@@ -38,7 +38,7 @@ class Endpoint:
         return self.pipe.array_parameters
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Deployment:
     """`endpoints` are by name and by id; `names` are those of data sources (those of the service
     too) and pipes, which a template may choose from at run time; `database` is the one in which
@@ -107,3 +107,12 @@ def with_columns(
         described = replace(endpoint, columns=columns.get(endpoint.name))
         endpoints[endpoint.name] = endpoints[endpoint.id] = described
     return replace(deployment, endpoints=endpoints)
+
+
+def known_columns(deployment: Deployment) -> dict[str, tuple[ResultColumn, ...]]:
+    """What the engine has described, by the pipe's name."""
+    return {
+        endpoint.name: endpoint.columns
+        for endpoint in deployment.endpoints.values()
+        if endpoint.columns is not None
+    }

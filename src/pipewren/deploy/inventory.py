@@ -18,6 +18,15 @@ async def list_tables(engine: Engine, database: str) -> set[str]:
     return set(await _names(engine, sql))
 
 
+async def list_views(engine: Engine, database: str) -> set[str]:
+    """Materialised views of a database."""
+    sql = Sql(
+        "SELECT name FROM system.tables WHERE engine = 'MaterializedView' AND database = "
+        + quote_literal(database)
+    )
+    return set(await _names(engine, sql))
+
+
 async def count_rows(engine: Engine, database: str, table: str) -> int:
     sql = Sql(f"SELECT count() FROM {quote_identifier(database)}.{quote_identifier(table)}")
     result = await engine.run(Statement(sql, "system", format="TSVRaw"))

@@ -7,7 +7,7 @@ touches the engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import msgspec
@@ -26,28 +26,39 @@ class TablePlan:
     changed: tuple[tuple[Datasource, TableVersion], ...]
 
 
-def plan_tables(project: Project, versions: Iterable[TableVersion]) -> TablePlan:
+def plan_tables(
+    project: Project,
+    versions: Iterable[TableVersion],
+    *,
+    live: Mapping[str, int] | None = None,
+    present: Collection[str] = (),
+) -> TablePlan:
     """Compare a project with the tables there are. A data source whose definition is unchanged
-    keeps its table; one that had left the project and comes back finds its rows again."""
-    newest: dict[str, TableVersion] = {}
+    keeps its table; one that had left the project and comes back finds its rows again. `live` are
+    the versions that are live, which count before newer ones; `present` the tables in the engine:
+    the name of one that is about to be dropped is not taken again."""
+    known: dict[str, list[TableVersion]] = {}
     for version in versions:
-        known = newest.get(version.datasource)
-        if known is None or version.version > known.version:
-            newest[version.datasource] = version
+        known.setdefault(version.datasource, []).append(version)
     tables: dict[str, TableVersion] = {}
     new: list[TableVersion] = []
     changed: list[tuple[Datasource, TableVersion]] = []
     for name, datasource in project.datasources.items():
         definition = definition_of(datasource)
-        known = newest.get(name)
-        if known is not None and known.definition == definition:
-            tables[name] = known
+        before = sorted(known.get(name, []), key=lambda one: one.version)
+        current = next((one for one in before if (live or {}).get(name) == one.version), None)
+        if current is None and before:
+            current = before[-1]
+        if current is not None and current.definition == definition:
+            tables[name] = current
             continue
-        if known is None:
-            version = TableVersion(name, 1, new_resource_id(), definition)
-        else:
-            changed.append((datasource, known))
-            version = TableVersion(name, known.version + 1, known.resource_id, definition)
+        if current is not None:
+            changed.append((datasource, current))
+        number = before[-1].version + 1 if before else 1
+        while f"{name}__{number}" in present:
+            number += 1
+        resource_id = current.resource_id if current is not None else new_resource_id()
+        version = TableVersion(name, number, resource_id, definition)
         tables[name] = version
         new.append(version)
     return TablePlan(tables, tuple(new), tuple(changed))

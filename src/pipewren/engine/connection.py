@@ -28,6 +28,7 @@ _STRUCTURED = re.compile(r"\{\s*(\w+)\s*:\s*(?:Array|Map|Tuple|Nested|Identifier
 # How chDB's binding refuses a str that UTF-8 cannot hold (half a surrogate pair).
 _NOT_UNICODE = re.compile(r"^(Unable to cast Python instance|(send_)?query\(\): incompatible)")
 _APPEND_BYTES = 8_000_000
+_FAILED_INSERTS = "SELECT sum(value) FROM system.events WHERE event = 'FailedInsertQuery'"
 
 _T = TypeVar("_T")
 
@@ -36,7 +37,9 @@ class RawConnection(Protocol):
     """What is used of chDB's own connection. It raises RuntimeError with ClickHouse's text, or
     UnicodeDecodeError where that text is not UTF-8 (its bytes are in `.object`)."""
 
-    def query(self, query_str: str, format: str, *, params: dict[str, str] = ...) -> Any: ...
+    def query(
+        self, query_str: str | bytes, format: str, *, params: dict[str, str] = ...
+    ) -> Any: ...
     def send_query(self, query_str: str, format: str, *, params: dict[str, str] = ...) -> Any: ...
     def streaming_fetch_result(self, streaming_result: Any) -> Any: ...
     def streaming_cancel_query(self, streaming_result: Any) -> None: ...
@@ -90,7 +93,7 @@ class Connection:
             # `bytes` copies; the memory view would dangle once `answer` is gone.
             return Result(answer.bytes(), _count(answer))
         except Exception as error:  # noqa: BLE001 - whatever failed, the connection is dirty
-            self._fail(error, statement.sql)
+            self._fail(error, statement.sql, statement.hidden)
 
     def stream(self, statement: Statement) -> Generator[Result, None, None]:
         """The engine's chunks with what each one scanned; closing the generator early ends the
@@ -98,13 +101,18 @@ class Connection:
         sql, database = statement.sql, statement.database
         parameters = _escape(statement)
         handle = self._do(
-            lambda raw: raw.send_query(sql, statement.format, params=parameters), sql, database
+            lambda raw: raw.send_query(sql, statement.format, params=parameters),
+            sql,
+            database,
+            statement.hidden,
         )
         is_first, is_over = True, False
         try:
             while not is_over:
                 is_over = True  # also when fetching fails, which ends the stream
-                chunk = self._do(lambda raw: raw.streaming_fetch_result(handle), sql, database)
+                chunk = self._do(
+                    lambda raw: raw.streaming_fetch_result(handle), sql, database, statement.hidden
+                )
                 is_over = chunk is None or chunk.rows_read() == 0
                 # The last fetch holds bytes only when the result is empty: the format's head.
                 if chunk is not None and (is_first or not is_over) and chunk.size():
@@ -112,7 +120,9 @@ class Connection:
                 is_first = False
         finally:
             if not is_over:
-                self._do(lambda raw: raw.streaming_cancel_query(handle), sql, database)
+                self._do(
+                    lambda raw: raw.streaming_cancel_query(handle), sql, database, statement.hidden
+                )
                 self._clean()
 
     def execute(self, sql: Sql, database: str | None) -> bytes:
@@ -129,6 +139,7 @@ class Connection:
         sql = insert_statement(insert)
 
         def append(raw: RawConnection) -> int:
+            failed = _count_failed_inserts(raw)
             handle = raw.send_insert(sql, insert.format)
             try:
                 for part in _parts(insert.body):
@@ -139,6 +150,12 @@ class Connection:
                 with contextlib.suppress(RuntimeError):
                     raw.insert_cancel(handle)
                 raise
+            if _count_failed_inserts(raw) != failed:
+                # `insert_done` tells of rows that cannot be parsed, and of nothing that happens to
+                # them later (a DEFAULT, a partition, a view that fails). An INSERT with the rows in
+                # its text does; where it was another insert that failed, the token makes it do
+                # nothing.
+                raw.query(f"{sql} FORMAT {insert.format}\n".encode() + insert.body, "CSV")
             return written
 
         return self._do(append, sql, self._profile.database)
@@ -161,11 +178,17 @@ class Connection:
         self._raw = raw
         self._database = self._profile.database
 
-    def _do(self, act: Callable[[RawConnection], _T], sql: str, database: str) -> _T:
+    def _do(
+        self,
+        act: Callable[[RawConnection], _T],
+        sql: str,
+        database: str,
+        hidden: tuple[str, ...] = (),
+    ) -> _T:
         try:
             return act(self._prepare(database))
         except Exception as error:  # noqa: BLE001 - whatever failed, the connection is dirty
-            self._fail(error, sql)
+            self._fail(error, sql, hidden)
 
     def _prepare(self, database: str) -> RawConnection:
         if self._raw is None:
@@ -178,12 +201,13 @@ class Connection:
             self._database = database
         return raw
 
-    def _fail(self, error: Exception, sql: str) -> NoReturn:
+    def _fail(self, error: Exception, sql: str, hidden: tuple[str, ...] = ()) -> NoReturn:
         self._clean()
         if _NOT_UNICODE.search(str(error)):
             raise BadRequest("The statement or a parameter is not valid Unicode text.") from None
         if isinstance(error, RuntimeError | UnicodeDecodeError):
-            raise translate_error(_text(error), sql=sql, scrubber=self._source.scrubber) from None
+            scrubber = self._source.scrubber
+            raise translate_error(_text(error), sql=sql, scrubber=scrubber, hidden=hidden) from None
         raise error
 
     def _clean(self) -> None:
@@ -219,6 +243,11 @@ def _escape(statement: Statement) -> dict[str, str]:
         name: value if name in raw else value.translate(_TSV)
         for name, value in statement.parameters
     }
+
+
+def _count_failed_inserts(raw: RawConnection) -> bytes:
+    count: bytes = raw.query(_FAILED_INSERTS, "CSV").bytes()
+    return count
 
 
 def _parts(body: bytes) -> Iterator[bytes]:

@@ -42,7 +42,8 @@ class Statement(msgspec.Struct, frozen=True):
     `database` is the current one for bare names; "" for a statement that names no table.
     `settings` are ClickHouse settings beyond `limits`, already checked against an allow list, as
     (name, value) pairs in name order: together with the limits they are the *profile*, and
-    statements of the same profile share connections. `parameters` fill `{name:Type}`.
+    statements of the same profile share connections. `parameters` fill `{name:Type}`; `hidden` are
+    values of theirs that no error's text may show.
     """
 
     sql: Sql
@@ -52,6 +53,7 @@ class Statement(msgspec.Struct, frozen=True):
     settings: tuple[tuple[str, str], ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
     lane: Lane = Lane.LIGHT
+    hidden: tuple[str, ...] = ()
 
 
 class Statistics(msgspec.Struct, frozen=True):

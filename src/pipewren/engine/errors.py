@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipewren.engine.error_codes import (
@@ -24,6 +25,7 @@ from pipewren.engine.error_codes import (
     find_fault,
 )
 from pipewren.engine.error_codes import RESULT_TOO_LARGE as RESULT_TOO_LARGE
+from pipewren.engine.hidden_values import hide_values
 from pipewren.errors import EngineError, PipewrenError, TimedOut
 
 _CODE = re.compile(r"Code: (\d+)")
@@ -138,8 +140,11 @@ def read_error(raw: str) -> EngineText:
     return EngineText(code, name, text.strip().rstrip(".:, "))
 
 
-def translate_error(raw: str, *, sql: str, scrubber: Scrubber) -> PipewrenError:
-    """The error to raise for the engine's text `raw`, which came of running `sql`.
+def translate_error(
+    raw: str, *, sql: str, scrubber: Scrubber, hidden: Collection[str] = ()
+) -> PipewrenError:
+    """The error to raise for the engine's text `raw`, which came of running `sql`; `hidden` are
+    values that neither it nor the log may show.
 
     The message reads `[Error] <text>. (<NAME>)` (endpoints.md section 4). Time limits become
     `TimedOut`, everything else `EngineError` with the status of `error_codes.find_fault`.
@@ -157,12 +162,13 @@ def translate_error(raw: str, *, sql: str, scrubber: Scrubber) -> PipewrenError:
         fault = Fault.SERVER  # all queries' memory, not this one's: trying again can help
         text = "The server has no memory left for the query now. Try again later"
     else:
-        text = _hide(error, sql, scrubber)
+        text = hide_values(_hide(error, sql, scrubber), hidden)
     if len(text) > _MAX_TEXT:
         text = text[:_MAX_TEXT] + "..."
     if fault is Fault.SERVER and error.code != QUERY_WAS_CANCELLED:  # that was us
         # Callers are told little of it. Values do not belong into a log.
-        _log.error("the engine failed: %s", re.sub(_LITERAL, "'...'", raw)[:_MAX_LOGGED])
+        shown = re.sub(_LITERAL, "'...'", raw)[:_MAX_LOGGED]
+        _log.error("the engine failed: %s", hide_values(shown, hidden))
     return EngineError(
         f"[Error] {text or 'The statement failed'}. ({error.name})",
         engine_code=error.code,

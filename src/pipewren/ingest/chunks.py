@@ -11,19 +11,18 @@ import gzip
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from pipewren.errors import BadRequest
-from pipewren.project.model import Fixture
 
 CHUNK_BYTES = 8_000_000
 MAX_ROW_BYTES = 64_000_000
 
 
-def open_rows(fixture: Fixture, raw: io.FileIO) -> BinaryIO:
+def open_rows(compression: Literal["gzip"] | None, raw: io.FileIO) -> BinaryIO:
     """The rows in the open file `raw`, decompressed, without a UTF-8 byte order mark."""
     opened: BinaryIO
-    if fixture.compression == "gzip":
+    if compression == "gzip":
         opened = io.BufferedReader(gzip.GzipFile(fileobj=raw))
     else:
         opened = io.BufferedReader(raw)
@@ -69,9 +68,14 @@ def read_first_row(file: BinaryIO) -> bytes:
     return row
 
 
-def read_whole(path: Path) -> bytes:
-    """A Parquet file: its bytes cannot be cut."""
-    return path.read_bytes()
+def read_whole(path: Path, compression: Literal["gzip"] | None, max_bytes: int) -> bytes:
+    """A Parquet file: its bytes cannot be cut. Raises BadRequest for more than `max_bytes`."""
+    with path.open("rb", buffering=0) as raw:
+        opened: BinaryIO = gzip.GzipFile(fileobj=raw) if compression else raw  # type: ignore
+        content = opened.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise BadRequest(f"the Parquet file is larger than {max_bytes:,} bytes: send several files")
+    return content
 
 
 def _last_row_end(rows: bytes, *, quoted: bool) -> int:

@@ -6,7 +6,7 @@ section 1). Pure: uploaded files come the same way as those of a folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -53,8 +53,22 @@ def assemble(
     files: Mapping[str, bytes], *, secrets: Mapping[str, str] | None, include_for: IncludeFor
 ) -> Assembly:
     """Parse all files, in order of their paths, and check what is between them."""
+    steps = assemble_steps(files, secrets=secrets, include_for=include_for)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            assembly: Assembly = end.value
+            return assembly
+
+
+def assemble_steps(
+    files: Mapping[str, bytes], *, secrets: Mapping[str, str] | None, include_for: IncludeFor
+) -> Generator[None, None, Assembly]:
+    """The same, a file a step, so that a server can answer requests in between."""
     assembly = Assembly()
     for file in sorted(files):
+        yield
         path = PurePosixPath(file)
         if path.suffix.lstrip(".") in KINDS:
             _add_file(assembly, path, files[file], secrets, include_for(file))

@@ -18,6 +18,7 @@ from pipewren.serve.json_body import read_json_object
 
 Value = Any  # str, or Repeated; from a JSON body any JSON value
 
+DEPLOYMENT, STAGING = "__tb__deployment", "staging"
 OUTPUT_SWITCHES = frozenset(
     {
         "output_format_json_quote_64bit_integers",
@@ -39,7 +40,7 @@ RESERVED = frozenset(
         "with_members_and_owner",
         "__tb__semver",
         "__tb__client",
-        "__tb__deployment",
+        DEPLOYMENT,
         CSV_HEADER,
         "explain",
         "debug",
@@ -66,7 +67,8 @@ class Repeated(list[str]):
 
 class EndpointCall(msgspec.Struct, frozen=True):
     """`values` are the template's parameters; `switches` are output settings that were asked for,
-    as (name, "1") pairs in name order; `csv_header` is what was sent of that name."""
+    as (name, "1") pairs in name order; `csv_header` is what was sent of that name; `is_staged` asks
+    the deployment that waits to be promoted."""
 
     name: str
     extension: str
@@ -74,6 +76,7 @@ class EndpointCall(msgspec.Struct, frozen=True):
     values: Mapping[str, Value]
     switches: tuple[tuple[str, str], ...] = ()
     csv_header: Value = None
+    is_staged: bool = False
 
 
 def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) -> EndpointCall:
@@ -102,7 +105,9 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
             if str(_last(given[switch])).lower() in ("1", "true")
         )
     values = {key: value for key, value in given.items() if key not in KEPT_FROM_TEMPLATES}
-    return EndpointCall(name, extension, token, values, switches, _last(given.get(CSV_HEADER)))
+    is_staged = _last(given.get(DEPLOYMENT)) == STAGING
+    csv_header = _last(given.get(CSV_HEADER))
+    return EndpointCall(name, extension, token, values, switches, csv_header, is_staged)
 
 
 def read_bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -15,10 +15,12 @@ from pipewren.serve.answers import Answer, json_answer
 from pipewren.serve.call import OUTPUT_SWITCHES, RESERVED, Repeated, Value
 from pipewren.serve.pipe_descriptions import find_node, find_pipe
 from pipewren.serve.route_request import RouteRequest, open_deployment
+from pipewren.serve.secret_values import NO_SECRETS
 from pipewren.serve.server import Server
 from pipewren.sql.compile import compile_node
 from pipewren.sql.pipes import CompiledPipe
 from pipewren.sqltext import Sql
+from pipewren.template.values import PLACEHOLDER_TEXT
 
 
 async def explain_pipe(request: RouteRequest, server: Server) -> Answer:
@@ -29,13 +31,18 @@ async def explain_pipe(request: RouteRequest, server: Server) -> Answer:
     authorize_endpoint(caller, pipe.name, deployment.pipe_ids[pipe.name])
     wanted = request.names.get("node")
     node = pipe.output if wanted is None else find_node(deployment, pipe, wanted)
-    compiled = compile_node(pipe, node, _read_values(request, pipe), tables=deployment.names)
+    secrets = server.secrets.get(caller.workspace_id, NO_SECRETS)
+    compiled = compile_node(
+        pipe, node, _read_values(request, pipe), tables=deployment.names, secrets=secrets
+    )
     statement = Statement(
         Sql(f"EXPLAIN\n{compiled.sql}"),
         deployment.database,
         "TSVRaw",
         server.limits[Lane.LIGHT],
         compiled.settings,
+        # A plan shows what constants became, so no secret's value goes into it.
+        tuple((name, PLACEHOLDER_TEXT) for name in compiled.secrets),
     )
     with server.admission.slot(deployment.pipe_ids[pipe.name]):
         result = await server.engine.run(statement)

@@ -15,6 +15,7 @@ from pipewren.errors import NotFound, StatementError, TemplateError
 from pipewren.project.model import NodeType
 from pipewren.sql.pipes import CompiledNode, CompiledPipe
 from pipewren.template.discovery import Parameter
+from pipewren.template.run import ANY_SECRET
 
 Description = dict[str, Any]
 
@@ -172,7 +173,7 @@ def _dependencies(deployment: Deployment, pipe: CompiledPipe, node: CompiledNode
         return [name for name in node.shape.names if name in known]
     assert node.template is not None  # a node has a template or a shape
     try:
-        rendered = node.template.validate(tables=deployment.names)
+        rendered = node.template.validate(tables=deployment.names, secrets=ANY_SECRET)
         return [name for name in node.scans.find(rendered.sql).names if name in known]
     except (TemplateError, StatementError):
         return []  # such a template says what it reads only once it has values

@@ -23,6 +23,7 @@ from pipewren.serve.filtered_calls import filter_statement
 from pipewren.serve.formats import find_format
 from pipewren.serve.rate_limits import take_rates
 from pipewren.serve.results import Asked, answer_statement
+from pipewren.serve.secret_values import NO_SECRETS, with_secrets
 from pipewren.serve.server import Server
 from pipewren.sql.compile import compile_endpoint
 from pipewren.sql.row_filters import FilteredStatement
@@ -36,17 +37,21 @@ async def call_endpoint(
     only, each with its HTTP status."""
     server.admission.require_room()
     caller = identify(call.token, server, scope)
-    deployment = server.deployments[caller.workspace_id]
+    deployment = server.deployment_of(caller.workspace_id, is_staged=call.is_staged)
     endpoint = deployment.endpoint(call.name)
     grant = authorize_call(caller, endpoint, deployment, server, scope)
     rate_headers = await take_rates(caller, endpoint, grant, server)
     format = find_format(call.extension, call.csv_header)
     values = fix_values(read_values(endpoint, call.values), grant.fixed)
-    compiled = compile_endpoint(endpoint.pipe, values, tables=deployment.names)
+    secrets = server.secrets.get(caller.workspace_id, NO_SECRETS)
+    compiled = compile_endpoint(endpoint.pipe, values, tables=deployment.names, secrets=secrets)
     check_size(compiled.sql, server.settings.max_query_bytes)
     filtered = await filter_statement(compiled, grant.filters, deployment, server)
     asked = Asked(endpoint, format, server.paces.of(endpoint), is_filtered=bool(grant.filters))
-    answer = await answer_statement(make_statement(filtered, asked, call, server), asked, server)
+    statement = make_statement(filtered, asked, call, server)
+    if compiled.secrets:
+        statement = with_secrets(statement, compiled.secrets, secrets)
+    answer = await answer_statement(statement, asked, server)
     return replace(answer, headers=answer.headers + rate_headers) if rate_headers else answer
 
 

@@ -11,7 +11,7 @@ from pipewren.deploy.deployment import Deployment
 from pipewren.errors import Forbidden
 from pipewren.serve.answers import Answer
 from pipewren.serve.bodies import Receive
-from pipewren.serve.call import Value, read_bearer, read_body, read_pairs
+from pipewren.serve.call import DEPLOYMENT, STAGING, Value, read_bearer, read_body, read_pairs
 from pipewren.serve.callers import identify
 from pipewren.serve.forwarded import base_url
 from pipewren.serve.server import Server
@@ -94,6 +94,13 @@ def open_deployment(
     """Who asks, and what is live in that workspace. Raises Forbidden, for a JWT too unless the
     route applies what a JWT narrows (tokens.md section 7, "usable for")."""
     caller = identify(request.token, server, request.scope)
-    if caller.is_jwt and not takes_jwt:
+    if not takes_jwt:
+        refuse_jwt(caller)
+    is_staged = request.text(DEPLOYMENT) == STAGING
+    return caller, server.deployment_of(caller.workspace_id, is_staged=is_staged)
+
+
+def refuse_jwt(caller: Caller) -> None:
+    """Raises Forbidden for a JWT."""
+    if caller.is_jwt:
         raise Forbidden("A JWT is not valid here: it opens endpoints' data. Send a static token")
-    return caller, server.deployments[caller.workspace_id]

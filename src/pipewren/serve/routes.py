@@ -13,7 +13,22 @@ from typing import Any
 from starlette.routing import compile_path
 
 from pipewren.errors import MethodNotAllowed, NotFound
-from pipewren.serve import docs_page, examples, explain, openapi, pipes, tokens
+from pipewren.serve import (
+    append,
+    branches,
+    datasources,
+    deployments,
+    docs_page,
+    examples,
+    explain,
+    jobs,
+    local_tokens,
+    openapi,
+    pipes,
+    tokens,
+    variables,
+    workspaces,
+)
 from pipewren.serve.answers import BROWSER_PATHS, PREFLIGHT, Answer
 from pipewren.serve.bodies import Receive, read_whole_body
 from pipewren.serve.route_request import Handler, read_route_request
@@ -22,12 +37,15 @@ from pipewren.serve.server import Server
 PIPES = "/v0/pipes"
 OPENAPI = "/v0/pipes/openapi.json"
 TOKENS = "/v0/tokens"
+VARIABLES = "/v0/variables"
+DATASOURCES = "/v0/datasources"
+JOBS = "/v0/jobs"
 
 _WRITE = pipes.refuse_write
 _WRITES = {"POST": _WRITE, "PUT": _WRITE, "DELETE": _WRITE}
 _NODE = PIPES + "/{pipe}/nodes/{node}"
 
-# The first pattern that fits counts. `.pipe` and `openapi.json` stand before names.
+# The first pattern that fits counts. `.pipe`, `.datasource` and `openapi.json` stand before names.
 _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     (PIPES, {"GET": pipes.list_pipes, "POST": _WRITE}),
     (OPENAPI, {"GET": openapi.describe_endpoints}),
@@ -47,6 +65,38 @@ _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     (TOKENS, {"GET": tokens.show_all, "POST": tokens.create}),
     (TOKENS + "/{token}/refresh", {"POST": tokens.refresh}),
     (TOKENS + "/{token}", {"GET": tokens.show, "PUT": tokens.update, "DELETE": tokens.remove}),
+    ("/v1/build", {"POST": deployments.build}),
+    ("/v1/deploy", {"POST": deployments.deploy}),
+    ("/v1/deployments", {"GET": deployments.list_all}),
+    ("/v1/deployments/{deployment}", {"GET": deployments.show, "DELETE": deployments.remove}),
+    ("/v1/deployments/{deployment}/set-live", {"POST": deployments.set_live}),
+    ("/v1/user/workspaces", {"GET": workspaces.list_all}),
+    ("/v1/workspaces", {"POST": workspaces.create}),
+    ("/v1/workspaces/{workspace}", {"DELETE": workspaces.remove}),
+    ("/v1/workspace", {"GET": workspaces.show_current}),
+    ("/v0/workspace", {"GET": workspaces.show_current_with_members}),
+    ("/v0/auth", {"GET": workspaces.show_auth}),
+    ("/v0/regions", {"GET": workspaces.list_regions}),
+    ("/v0/organizations/{organization}", {"GET": workspaces.show_organization}),
+    ("/v1/environments", {"GET": branches.list_branches, "POST": branches.create}),
+    ("/v0/environments/{branch}", {"GET": branches.show, "DELETE": branches.remove}),
+    ("/tokens", {"GET": local_tokens.show_tokens, "OPTIONS": local_tokens.refuse_preflight}),
+    (VARIABLES, {"GET": variables.show_all, "POST": variables.create}),
+    (
+        VARIABLES + "/{name}",
+        {"GET": variables.show, "PUT": variables.update, "DELETE": variables.remove},
+    ),
+    (DATASOURCES, {"GET": datasources.list_datasources}),
+    (DATASOURCES + "/{datasource}.datasource", {"GET": datasources.show_datafile}),
+    ("/v1/datasources/{datasource}.datasource", {"GET": datasources.show_datafile}),
+    (DATASOURCES + "/{datasource}", {"GET": datasources.show_datasource}),
+    (DATASOURCES + "/{datasource}/truncate", {"POST": datasources.truncate}),
+    ("/v1/datasources/{datasource}/append", {"POST": append.append_file}),
+    ("/v1/datasources/{datasource}/replace", {"POST": append.replace_file}),
+    (JOBS, {"GET": jobs.list_jobs}),
+    (JOBS + "/{job}", {"GET": jobs.show_job}),
+    (JOBS + "/{job}/cancel", {"POST": jobs.cancel_job}),
+    ("/v0/connectors", {"GET": datasources.list_connectors}),
     ("/examples/query.http", {"GET": examples.show_url}),
     ("/version", {"GET": examples.show_version}),
     ("/docs", {"GET": docs_page.show_page}),
@@ -54,7 +104,9 @@ _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
 )
 
 # Handlers that read the body themselves, by `RouteRequest.receive`.
-UPLOADS: frozenset[Handler] = frozenset()
+UPLOADS: frozenset[Handler] = frozenset(
+    (deployments.build, deployments.deploy, append.append_file, append.replace_file)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +118,7 @@ class Route:
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        return (*self.methods, "OPTIONS")
+        return tuple(dict.fromkeys((*self.methods, "OPTIONS")))
 
 
 def _make_route(pattern: str, methods: Mapping[str, Handler]) -> Route:

@@ -3,14 +3,19 @@ explicitly. The two that change, `keyring` and `deployments`, are replaced whole
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipewren.access.caller import Keyring
 from pipewren.access.rates import RateLimiter
 from pipewren.deploy.deployment import Deployment
 from pipewren.engine.contract import Engine, Lane, Limits
+from pipewren.errors import NotFound
+from pipewren.ingest.gate import WriteGate
 from pipewren.serve.admission import Admission
+from pipewren.serve.job_runner import Jobs
 from pipewren.serve.pace import Paces
 from pipewren.serve.spool import SpoolRoom
 from pipewren.settings import Settings
@@ -22,7 +27,10 @@ from pipewren.storage.store import Store
 class Server:
     """`deployments` is the live deployment of each workspace, by workspace id; `limits`
     are those of the engine's pooled connections, by lane; `row_filters` what is known of how to
-    filter a deployment, by workspace id."""
+    filter a deployment, by workspace id; `background` what outlives the request that began it
+    (serve/background.py). `staged` are deployments that wait to be promoted, by workspace id;
+    `deploying` the ids of workspaces that are being deployed to; `writes` keeps inserts and going
+    live apart; `secrets` are values by workspace id and name."""
 
     settings: Settings
     engine: Engine
@@ -35,3 +43,24 @@ class Server:
     paces: Paces = field(default_factory=Paces)
     rates: RateLimiter = field(default_factory=RateLimiter)
     row_filters: dict[str, tuple[Deployment, RowFilters]] = field(default_factory=dict)
+    background: set[asyncio.Task[Any]] = field(default_factory=set)
+    staged: dict[str, Deployment] = field(default_factory=dict)
+    deploying: set[str] = field(default_factory=set)
+    writes: WriteGate = field(default_factory=WriteGate)
+    # By workspace id, then name. The key seals what is stored of them (storage/secrets.py).
+    secrets: dict[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    secrets_key: bytes = field(default=b"", repr=False)
+    jobs: Jobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jobs = Jobs(self.store)
+
+    def deployment_of(self, workspace_id: str, *, is_staged: bool = False) -> Deployment:
+        """What answers in a workspace: the live deployment, or the staged one. Raises NotFound
+        where none is staged."""
+        if not is_staged:
+            return self.deployments[workspace_id]
+        staged = self.staged.get(workspace_id)
+        if staged is None:
+            raise NotFound("No deployment is staged: leave out __tb__deployment=staging")
+        return staged

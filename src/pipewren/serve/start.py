@@ -3,37 +3,46 @@ the last one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipewren.access.audit import open_audit
 from pipewren.access.rates import RateLimiter
 from pipewren.access.startup import ADMIN_TOKEN, open_keyring
 from pipewren.access.token_value import TokenValue, read_key
+from pipewren.deploy.candidate import Candidate
 from pipewren.deploy.deployment import Deployment
-from pipewren.deploy.folder import FolderDeploy, deploy_folder
+from pipewren.deploy.folder import deploy_folder
+from pipewren.deploy.target import DeployTarget
 from pipewren.engine import definitions
 from pipewren.engine.contract import Lane, Limits
 from pipewren.engine.embedded import EmbeddedEngine
 from pipewren.engine.options import EngineOptions, heavy_limits
 from pipewren.errors import StartError
 from pipewren.ingest.fixtures import load_fixtures
+from pipewren.ingest.scratch import drop_scratch_tables
 from pipewren.project.loader import read_project
 from pipewren.serve.admission import Admission
+from pipewren.serve.background import finish_work, start_work
 from pipewren.serve.call import KEPT_FROM_TEMPLATES
+from pipewren.serve.open_workspaces import describe_all, open_workspaces
 from pipewren.serve.server import Server
 from pipewren.serve.spool import SpoolRoom
+from pipewren.serve.uploads import clear_uploads
 from pipewren.settings import Settings
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.graph import compile_pipes
+from pipewren.storage.jobs import fail_interrupted_jobs
 from pipewren.storage.objects import list_objects
+from pipewren.storage.secrets import open_secrets
 from pipewren.storage.store import FILE_NAME, Store, open_store
-from pipewren.storage.workspaces import ensure_workspace
+from pipewren.storage.workspaces import Workspace, ensure_workspace, list_workspaces
 from pipewren.template.limits import TemplateLimits
 
 SMALL_RESULT_BYTES = 8_000_000  # design, decision 12
 SMALL_RESULT_ROWS = 10_000
+JOB_GRACE_S = 5.0  # for jobs that run when the server stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +84,30 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
         try:
             given = settings.token_key
             key = read_key(options.data_dir, given.get_secret_value() if given else None)
+            secrets_given = settings.secrets_key
+            secrets_key, secrets = open_secrets(
+                store,
+                options.data_dir,
+                secrets_given.get_secret_value() if secrets_given else None,
+            )
             with store.begin() as connection:
                 workspace = ensure_workspace(connection, settings.workspace)
-            target = FolderDeploy(engine, store, workspace, progress)
-            deployment = await deploy_folder(target, project, pipes)
-            await load_fixtures(engine, store, workspace, project, deployment.tables, progress)
+                fail_interrupted_jobs(connection)
+            clear_uploads(options.data_dir)
+            await drop_scratch_tables(engine, store)
+            target = DeployTarget(engine, store, workspace, progress)
+            has_files = bool(project.datasources or project.pipes or project.connections)
+            spaces = await open_workspaces(target, secrets, limits, has_folder=has_files)
+            if has_files:
+                deployment = await deploy_folder(target, Candidate(project, pipes))
+                await load_fixtures(engine, store, workspace, project, deployment.tables, progress)
+                spaces[workspace.id] = replace(spaces[workspace.id], live=deployment)
             admin = settings.admin_token
             with store.begin() as connection:
                 opened = open_keyring(
                     connection,
                     key,
-                    [workspace],
+                    _first(list_workspaces(connection), workspace),
                     admin_token=admin.get_secret_value() if admin else None,
                     max_bad_tokens_per_minute=settings.max_bad_tokens_per_minute,
                 )
@@ -100,23 +122,33 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
         engine=engine,
         store=store,
         keyring=opened.keyring,
-        deployments={workspace.id: deployment},
+        deployments={key: one.live for key, one in spaces.items()},
         admission=Admission(settings.max_waiting_requests, settings.max_concurrent_per_endpoint),
         rates=rates,
         limits={Lane.LIGHT: options.light_limits, Lane.HEAVY: heavy_limits(options)},
         spool_room=SpoolRoom(
             settings.store_dir / "spool", settings.max_spool_bytes, settings.disk_reserve_bytes
         ),
+        secrets=secrets,
+        secrets_key=secrets_key,
     )
+    server.staged = {key: one.staged for key, one in spaces.items() if one.staged is not None}
+    start_work(server, describe_all(server))
     value = server.keyring.value_of(workspace.id, ADMIN_TOKEN) if opened.admin_is_new else None
     return StartedServer(server, value)
 
 
 async def stop_server(server: Server) -> None:
     """Called when no request runs any more."""
+    await server.jobs.close(JOB_GRACE_S)
+    await finish_work(server)
     await server.engine.close()
     await server.rates.close()
     server.store.close()
+
+
+def _first(workspaces: Sequence[Workspace], first: Workspace) -> list[Workspace]:
+    return [first, *(one for one in workspaces if one.id != first.id)]
 
 
 def example_curl(deployment: Deployment, server: Server, base_url: str) -> str | None:

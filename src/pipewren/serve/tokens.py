@@ -56,6 +56,7 @@ def _audited(
                     raise Forbidden("A JWT is not valid for the Tokens API: send a static token")
                 if takes_scopes:
                     await _check_filters(request, server, caller)
+                    open_deployment(request, server)  # the workspace may be deleted by now
                 result = handle(request, server, caller)
             except PipewrenError as error:
                 record(allowed=False, reason=error.message)

@@ -12,7 +12,7 @@ where it would.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -42,7 +42,9 @@ class _Run:
     values: Mapping[str, Value] | None  # None: placeholders
     tables: Tables
     now: datetime | None
+    secrets: Container[str] = ()
     max_threads: int | None = None
+    used_secrets: tuple[str, ...] = ()
     pipes: dict[str, list[_Text]] = field(default_factory=dict)
     open_pipes: list[str] = field(default_factory=list)
     has_own_names: bool = False
@@ -54,12 +56,14 @@ def compile_endpoint(
     *,
     tables: Tables = None,
     now: datetime | None = None,
+    secrets: Container[str] = (),
 ) -> CompiledStatement:
-    """The statement of a call: the output node and what it reaches. Raises TemplateError and
+    """The statement of a call: the output node and what it reaches. `secrets` are the names that
+    `tb_secret()` knows; values are no business of a text. Raises TemplateError and
     StatementError."""
     if pipe.statement is not None:
         return pipe.statement
-    return _compile(pipe, pipe.output, _Run(values, tables, now))
+    return _compile(pipe, pipe.output, _Run(values, tables, now, secrets))
 
 
 def compile_node(
@@ -69,17 +73,22 @@ def compile_node(
     *,
     tables: Tables = None,
     now: datetime | None = None,
+    secrets: Container[str] = (),
 ) -> CompiledStatement:
     """The same for any node of the pipe."""
-    return _compile(pipe, node, _Run(values, tables, now))
+    return _compile(pipe, node, _Run(values, tables, now, secrets))
 
 
 def validate_node(
-    pipe: CompiledPipe, node: CompiledNode, *, tables: Tables = None
+    pipe: CompiledPipe,
+    node: CompiledNode,
+    *,
+    tables: Tables = None,
+    secrets: Container[str] = (),
 ) -> CompiledStatement:
     """The same with placeholders in place of values (templating.md section 10), for checks at
     deploy."""
-    return _compile(pipe, node, _Run(None, tables, None))
+    return _compile(pipe, node, _Run(None, tables, None, secrets))
 
 
 def _compile(pipe: CompiledPipe, node: CompiledNode, run: _Run) -> CompiledStatement:
@@ -94,7 +103,9 @@ def _compile(pipe: CompiledPipe, node: CompiledNode, run: _Run) -> CompiledState
         max_threads = min(output.settings.max_threads, max_threads or output.settings.max_threads)
     names = frozenset([text.node.node.name for text in texts])
     seconds = output.settings.max_execution_time_s
-    return CompiledStatement(Sql(sql), max_threads, seconds, output.settings.values, names)
+    return CompiledStatement(
+        Sql(sql), max_threads, seconds, output.settings.values, names, run.used_secrets
+    )
 
 
 def _gather(run: _Run, pipe: CompiledPipe, node: CompiledNode) -> list[_Text]:
@@ -149,10 +160,14 @@ def _render(run: _Run, node: CompiledNode) -> _Text:
         sql, shape = node.node.sql, node.shape
     else:
         if run.values is None:
-            rendered = template.validate(tables=run.tables)
+            rendered = template.validate(tables=run.tables, secrets=run.secrets)
         else:
-            rendered = template.render(run.values, tables=run.tables, now=run.now)
+            rendered = template.render(
+                run.values, tables=run.tables, now=run.now, secrets=run.secrets
+            )
         sql = rendered.sql
+        if rendered.used_secrets:
+            run.used_secrets = tuple(dict.fromkeys((*run.used_secrets, *rendered.used_secrets)))
         threads = rendered.max_threads
         if threads is not None and (run.max_threads is None or threads < run.max_threads):
             run.max_threads = threads

@@ -7,7 +7,7 @@ here, in what literal nodes read and templates read with placeholders, and at ev
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 
 from pipewren.errors import (
@@ -26,9 +26,11 @@ from pipewren.sql.scans import Scans
 from pipewren.sql.shape import read_shape
 from pipewren.template.discovery import Parameter
 from pipewren.template.limits import TemplateLimits
+from pipewren.template.paths import find_secret_texts
+from pipewren.template.run import ANY_SECRET
 from pipewren.template.template import DEFAULT_LIMITS, compile_with_paths
 
-__all__ = ["CompiledNode", "CompiledPipe", "compile_pipes"]
+__all__ = ["CompiledNode", "CompiledPipe", "compile_pipes", "compile_steps", "may_reach"]
 
 _WORD = re.compile(r"\w+")
 
@@ -41,26 +43,62 @@ def compile_pipes(
 ) -> Mapping[str, CompiledPipe]:
     """All pipes of a project. Raises ProjectErrors with all mistakes, those that were found
     `earlier` among them, in order of the files."""
+    steps = compile_steps(project, limits=limits, earlier=earlier)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            pipes: Mapping[str, CompiledPipe] = end.value
+            return pipes
+
+
+def compile_steps(
+    project: Project,
+    *,
+    limits: TemplateLimits = DEFAULT_LIMITS,
+    earlier: Sequence[ProjectMistake] = (),
+    known: Mapping[str, CompiledPipe] | None = None,
+) -> Generator[None, None, Mapping[str, CompiledPipe]]:
+    """The same, a pipe a step, so that a server can answer requests in between. `known` are pipes
+    compiled before, in a project with the same names of pipes and data sources: the nodes of one
+    whose file is the same are taken over."""
     mistakes = list(earlier)
     pipes: dict[str, CompiledPipe] = {}
-    known = frozenset((*project.datasources, *project.pipes))
+    names = frozenset((*project.datasources, *project.pipes))
     for pipe in project.pipes.values():
-        nodes: dict[str, CompiledNode] = {}
-        readable = known.union(node.name for node in pipe.nodes)
-        for node in pipe.nodes:
-            try:
-                nodes[node.name] = _compile_node(pipe, node, limits, readable)
-            except (TemplateSyntaxError, StatementError) as error:
-                mistakes.append(_mistake(pipe, node, error))
+        yield
+        before = known.get(pipe.name) if known is not None else None
+        if before is not None and before.pipe.content == pipe.content:
+            nodes = dict(before.nodes)
+        else:
+            nodes = _compile_nodes(pipe, limits, names, mistakes)
         output = nodes.get((pipe.output or pipe.nodes[-1]).name)
         if output is not None:  # else its mistake is on the list
             pipes[pipe.name] = CompiledPipe(pipe, nodes, output, pipes)
+    yield
     mistakes += _find_cycles(pipes)
     if mistakes:
         raise ProjectErrors(sorted(mistakes, key=lambda one: (one.file or "", one.line or 0)))
     for name, compiled in list(pipes.items()):
+        yield
         pipes[name] = _add_facts(compiled)
     return pipes
+
+
+def _compile_nodes(
+    pipe: Pipe,
+    limits: TemplateLimits,
+    names: frozenset[str],
+    mistakes: list[ProjectMistake],
+) -> dict[str, CompiledNode]:
+    nodes: dict[str, CompiledNode] = {}
+    readable = names.union(node.name for node in pipe.nodes)
+    for node in pipe.nodes:
+        try:
+            nodes[node.name] = _compile_node(pipe, node, limits, readable)
+        except (TemplateSyntaxError, StatementError) as error:
+            mistakes.append(_mistake(pipe, node, error))
+    return nodes
 
 
 def _compile_node(
@@ -72,7 +110,8 @@ def _compile_node(
     if node.is_template:
         template, paths = compile_with_paths(node.sql, limits=limits)
         reads = find_reads(paths, readable)
-        return CompiledNode(node, where, template, None, scans, reads)
+        secret_texts = find_secret_texts(paths)
+        return CompiledNode(node, where, template, None, scans, reads, secret_texts, paths)
     shape = read_shape(node.sql, "its SQL")
     return CompiledNode(node, where, None, shape, scans, reads_of_shape(shape))
 
@@ -101,7 +140,7 @@ def _names_with_placeholders(node: CompiledNode) -> Sequence[str]:
         return node.shape.names
     assert node.template is not None
     try:
-        return node.scans.find(node.template.validate().sql).names
+        return node.scans.find(node.template.validate(secrets=ANY_SECRET).sql).names
     except (TemplateError, StatementError):
         return ()  # reported by the checks of a deploy, with what the engine says
 
@@ -168,7 +207,7 @@ def _describe_cycle(places: list[_Place]) -> ProjectMistake:
 
 
 def _add_facts(pipe: CompiledPipe) -> CompiledPipe:
-    places = _may_reach(pipe)
+    places = may_reach(pipe)
     templates = [node.template for _, node in places if node.template is not None]
     if not templates:
         return replace(pipe, statement=compile_node(pipe, pipe.output, {}))
@@ -179,7 +218,7 @@ def _add_facts(pipe: CompiledPipe) -> CompiledPipe:
         if parameter.used_in is None or parameter.name not in printed:
             parameters.setdefault(parameter.name, parameter)
     try:
-        compile_endpoint(pipe, {})
+        compile_endpoint(pipe, {}, secrets=ANY_SECRET)
         requires_parameters = False
     except PipewrenError:
         requires_parameters = True
@@ -211,7 +250,7 @@ def _describe_conflicts(found: list[Parameter]) -> tuple[str, ...]:
     return tuple(conflicts.values())
 
 
-def _may_reach(pipe: CompiledPipe) -> list[_Place]:
+def may_reach(pipe: CompiledPipe) -> list[_Place]:
     """All nodes that the output may reach, whatever the values. A `table()` that may choose any
     name counts as choosing those that its template's source mentions. Nodes of the pipe come
     first, in the file's order."""

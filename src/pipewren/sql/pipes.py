@@ -11,25 +11,29 @@ from pipewren.sql.scans import Scans
 from pipewren.sql.shape import Shape
 from pipewren.sqltext import Sql
 from pipewren.template.discovery import Parameter
+from pipewren.template.paths import Paths
 from pipewren.template.template import Template
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledStatement:
     """One SELECT. `settings` and the limits are those that the author wrote at its end; `nodes`
-    the nodes of the pipe that are in it."""
+    the nodes of the pipe that are in it. `secrets` are names: `{name: String}` stands for each in
+    the text, and the engine puts the value there."""
 
     sql: Sql
     max_threads: int | None = None
     max_execution_time_s: float | None = None
     settings: tuple[tuple[str, str], ...] = ()
     nodes: frozenset[str] = frozenset()
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledNode:
     """A node with its template, or with the shape of its literal text. `reads` are the tables that
-    it can read, over all branches."""
+    it can read, over all branches; `secret_texts` what the branches with a secret print; `paths`
+    the ways through its template."""
 
     node: Node
     where: str  # names it in messages
@@ -37,6 +41,8 @@ class CompiledNode:
     shape: Shape | None
     scans: Scans = field(repr=False)
     reads: Reads
+    secret_texts: tuple[str, ...] = ()
+    paths: Paths | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:

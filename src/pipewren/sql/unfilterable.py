@@ -11,6 +11,7 @@ from pipewren.project.model import NodeType, Project
 from pipewren.sql.compile import compile_node, validate_node
 from pipewren.sql.pipes import CompiledNode, CompiledPipe
 from pipewren.sql.row_filters import RowFilters
+from pipewren.template.run import ANY_SECRET
 
 _TARGETS = {NodeType.MATERIALIZED: "datasource", NodeType.COPY: "target_datasource"}
 
@@ -108,6 +109,6 @@ def _reach(direct: Mapping[str, set[str]], name: str) -> set[str]:
 
 def _compile(pipe: CompiledPipe, node: CompiledNode, tables: frozenset[str]) -> str:
     try:
-        return compile_node(pipe, node, {}, tables=tables).sql
+        return compile_node(pipe, node, {}, tables=tables, secrets=ANY_SECRET).sql
     except TemplateError:
-        return validate_node(pipe, node, tables=tables).sql
+        return validate_node(pipe, node, tables=tables, secrets=ANY_SECRET).sql

@@ -43,6 +43,7 @@ class State(Enum):
     DELETED = "deleted"
 
 
+_PARTS = (deployment_files, deployment_tables, deployment_views)
 ENDED = frozenset({State.FAILED, State.DELETING, State.DELETED})
 
 
@@ -72,12 +73,14 @@ class StoredDeployment:
 
 @dataclass(frozen=True, slots=True)
 class TableVersion:
-    """One physical table of a data source, `NAME__VERSION` in the workspace's database."""
+    """One physical table of a data source, `NAME__VERSION` in the workspace's database.
+    `created_at` is that of the deployment which made it."""
 
     datasource: str
     version: int
     resource_id: str
     definition: str
+    created_at: str = ""
 
     @property
     def table(self) -> str:
@@ -145,10 +148,11 @@ def prepare_deployment(
     tables: Mapping[str, int],
     views: Mapping[str, int] | None = None,
     feedback: Notes = (),
+    created_at: str | None = None,
 ) -> StoredDeployment:
     """Record a deployment before anything is done for it, so that a kill leaves no nameless
     database behind."""
-    created_at = now_text()
+    created_at = created_at or now_text()
     deployment = StoredDeployment(
         id=0,
         workspace_id=workspace_id,
@@ -195,7 +199,8 @@ def prepare_deployment(
 def set_state(
     connection: Connection, deployment: StoredDeployment, state: State, *, errors: Notes = ()
 ) -> StoredDeployment:
-    """The same deployment in another state. The files of one that is gone are forgotten."""
+    """The same deployment in another state. The files of one that has ended are forgotten, and
+    what it stood on as soon as it is gone."""
     changed = replace(
         deployment,
         state=state,
@@ -212,8 +217,9 @@ def set_state(
             errors=msgspec.json.encode(changed.errors).decode(),
         )
     )
+    forgotten = (deployment_files,) if state is State.DELETING else _PARTS
     if state in ENDED:
-        for table in (deployment_files, deployment_tables, deployment_views):
+        for table in forgotten:
             connection.execute(delete(table).where(table.c.deployment_id == deployment.id))
     return changed
 
@@ -252,7 +258,7 @@ def read_files(connection: Connection, deployment_id: int) -> dict[str, str]:
 def list_table_versions(connection: Connection, workspace_id: str) -> list[TableVersion]:
     """Every physical table that was ever made and not dropped, oldest version first."""
     return [
-        TableVersion(row.datasource, row.version, row.resource_id, row.definition)
+        TableVersion(row.datasource, row.version, row.resource_id, row.definition, row.created_at)
         for row in connection.execute(
             select(table_versions)
             .where(table_versions.c.workspace_id == workspace_id)
@@ -269,7 +275,7 @@ def add_table_version(connection: Connection, workspace_id: str, version: TableV
             version=version.version,
             resource_id=version.resource_id,
             definition=version.definition,
-            created_at=now_text(),
+            created_at=version.created_at or now_text(),
         )
     )
 

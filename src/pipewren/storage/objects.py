@@ -29,3 +29,13 @@ def forget_object(connection: Connection, database: str, name: str | None = None
 def list_objects(connection: Connection) -> dict[tuple[str, str], str]:
     """(database, name) -> DDL of everything that should exist."""
     return {(row.database, row.name): row.ddl for row in connection.execute(select(engine_objects))}
+
+
+def find_object(connection: Connection, database: str, name: str = "") -> Sql | None:
+    """The DDL of one object, or of a database."""
+    ddl = connection.execute(
+        select(engine_objects.c.ddl).where(
+            engine_objects.c.database == database, engine_objects.c.name == name
+        )
+    ).scalar()
+    return None if ddl is None else Sql(ddl)

@@ -16,7 +16,9 @@ from pipewren.storage.store import now_text
 ADMIN_TOKEN = "workspace admin token"
 MEMBER_TOKEN = "admin local_testing@tinybird.co"
 USER_TOKEN = "user token"
-DEFAULT_NAMES = frozenset({ADMIN_TOKEN, MEMBER_TOKEN, USER_TOKEN})
+# What `GET /tokens` calls the admin token: no token of a workspace reads it (serve/local_tokens.py).
+ACCOUNT_TOKEN = "account admin token"
+DEFAULT_NAMES = frozenset({ADMIN_TOKEN, MEMBER_TOKEN, USER_TOKEN, ACCOUNT_TOKEN})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,6 +42,14 @@ class StoredToken:
     generation: int
     scopes: frozenset[Scope]
     description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChanges:
+    """Tokens that are new or have other scopes, and the ids of those that are gone."""
+
+    changed: tuple[StoredToken, ...] = ()
+    deleted: tuple[str, ...] = ()
 
 
 def list_tokens(connection: Connection, workspace_id: str) -> list[StoredToken]:
@@ -147,18 +157,21 @@ def delete_token(connection: Connection, token: StoredToken) -> None:
 
 def merge_datafile_tokens(
     connection: Connection, workspace_id: str, declared: Mapping[str, Set[Scope]]
-) -> None:
+) -> TokenChanges:
     """Make the tokens of datafiles be exactly `declared`: created, updated, removed; values stay
     (tokens.md section 5). Tokens made by other ways are left alone, but a default or API token
     named in a datafile is not taken over: its scopes stay what they were."""
+    changed: list[StoredToken] = []
     present = {token.name: token for token in list_tokens(connection, workspace_id)}
     for name, scopes in declared.items():
         token = present.get(name)
         if token is None:
             if name not in DEFAULT_NAMES:  # they may be missing: a first start deploys before
-                create_token(connection, workspace_id, name, origin="datafile", scopes=scopes)
+                changed.append(
+                    create_token(connection, workspace_id, name, origin="datafile", scopes=scopes)
+                )
         elif token.origin == "datafile" and token.scopes != scopes:
-            _replace_scopes(connection, token.id, scopes)
+            changed.append(update_token(connection, token, scopes=scopes))
     gone = [
         token.id
         for token in present.values()
@@ -166,6 +179,7 @@ def merge_datafile_tokens(
     ]
     if gone:
         connection.execute(delete(tokens).where(tokens.c.id.in_(gone)))
+    return TokenChanges(tuple(changed), tuple(gone))
 
 
 def _read_token(row: Row[tuple[object, ...]], scopes: Iterable[Scope]) -> StoredToken:

@@ -19,6 +19,7 @@ from pipewren.template.nodes import For, If, Node, Output, Statement, While, wal
 
 TABLE_FUNCTIONS = frozenset(("table", "TABLE"))
 _NAMES = frozenset(("symbol", "column", "columns"))
+_SECRETS = frozenset(("tb_secret", "tb_var"))
 _MAX_CHOICES = 1_000
 _APPENDED = ""  # no variable is called so
 
@@ -52,6 +53,8 @@ class Origins:
         for name, value, is_whole in _assignments(nodes):
             self._assigned.setdefault(name, []).append((value, is_whole))
         self._printers = _find_printers(self._assigned, nodes)
+        self._appended = _appended_in(nodes)
+        self._holders: Mapping[str, str] | None = None
         # Filled in the order of the assignments, so that chains of them are not walked deep.
         self._origins: dict[str, Origin | None] = {}
         self._chosen: dict[str, frozenset[str] | None] = {}
@@ -70,6 +73,30 @@ class Origins:
             case ast.Name(id=name) if name in self._assigned:
                 return self._of_name(name)
         return self._of_part(expression)
+
+    def secret_in(self, expression: ast.expr) -> str | None:
+        """The secret that an expression may hold: its name, or where that is not written down
+        `tb_secret`."""
+        if self._holders is None:
+            self._holders = self._find_holders()
+        return _secret_in(expression, self._holders)
+
+    def _find_holders(self) -> Mapping[str, str]:
+        """The variables that may hold a secret. What is put into a list may be in any."""
+        holders: dict[str, str] = {}
+        while True:
+            before = len(holders)
+            for name, values in self._assigned.items():
+                for value, _ in values:
+                    found = _secret_in(value, holders)
+                    if found is not None:
+                        holders.setdefault(name, found)
+            for value in self._appended:
+                found = _secret_in(value, holders)
+                if found is not None:
+                    holders |= {name: found for name in self._assigned if name not in holders}
+            if len(holders) == before:
+                return holders
 
     def parts_of(self, expression: ast.expr) -> Iterator[ast.expr | str]:
         """The expression; `sql_and` as the conditions that it prints and their values."""
@@ -185,13 +212,7 @@ def _find_printers(
 ) -> Mapping[str, str]:
     """The variables that may hold what prints names, each with a function that made it. What a
     method puts into a list may come out of any of them."""
-    appended = [
-        (argument, False)
-        for expression in expressions_of(nodes)
-        for node in walk(expression)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        for argument in node.args
-    ]
+    appended = [(argument, False) for argument in _appended_in(nodes)]
     printers: dict[str, str] = {}
     users: dict[str, list[str]] = {}
     for name, values in {**assigned, _APPENDED: appended}.items():
@@ -211,6 +232,30 @@ def _find_printers(
                 printers[name] = printers[source]
                 waiting.append(name)
     return printers
+
+
+def _appended_in(nodes: Sequence[Node]) -> list[ast.expr]:
+    """What is given to methods, which may put it into a list."""
+    return [
+        argument
+        for expression in expressions_of(nodes)
+        for node in walk(expression)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        for argument in node.args
+    ]
+
+
+def _secret_in(expression: ast.expr, holders: Mapping[str, str]) -> str | None:
+    for node in walk(expression):
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(secret)), *_]):
+                if name in _SECRETS:
+                    return secret
+            case ast.Call(func=ast.Name(id=name)) if name in _SECRETS:
+                return name
+            case ast.Name(id=name) if name in holders:
+                return holders[name]
+    return None
 
 
 def _printer_in(expression: ast.expr, printers: Mapping[str, str]) -> str | None:

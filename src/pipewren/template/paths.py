@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pipewren.template.escaping import is_plain_name
 from pipewren.template.nodes import For, If, Jump, Node, Output, Statement, Text, Try, While
 from pipewren.template.origins import Origin, Origins
 
@@ -23,6 +24,7 @@ _MAX_CHARACTERS = 200_000  # of all ways together
 # Where `break` or `continue` cuts a turn. Half a surrogate pair, which no statement may hold.
 _CUT = "\ud800"
 _IS_MARK = re.compile(r"'?__mark(?P<number>[0-9]+)__'?").fullmatch
+_VALUE_MARK = re.compile(r"'__mark[0-9]+__'")
 _HOLDS_MARK = re.compile(r"__mark([0-9]+)__").search
 # With none of these and closed brackets, what stands behind a turn is read as what is before it.
 _LOUD = re.compile(
@@ -34,11 +36,13 @@ _LOUD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A value's place in the template, 1-based, and where the value comes from."""
+    """A value's place in the template, 1-based, and where the value comes from. `secret`: the one
+    that it may hold."""
 
     origin: Origin
     line: int
     column: int
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,24 @@ class Paths:
         """The first mark that a token holds."""
         found = _HOLDS_MARK(token)
         return self.marks[int(found[1])] if found else None
+
+    def with_numbers(self, text: str) -> str:
+        """One of `texts` with a number for each value, for places that take no string."""
+        return _VALUE_MARK.sub("1", text)
+
+
+def find_secret_texts(paths: Paths) -> tuple[str, ...]:
+    """The texts in which a value may be a secret, with `{name: String}` in its place."""
+    holding = {number: mark.secret for number, mark in enumerate(paths.marks) if mark.secret}
+    texts: list[str] = []
+    for text in paths.texts if holding else ():
+        shown = text
+        for number, secret in holding.items():
+            name = secret if is_plain_name(secret) else "secret"
+            shown = re.sub(rf"'?__mark{number}__'?", f"{{{name}: String}}", shown)
+        if shown != text:
+            texts.append(shown)
+    return tuple(texts)
 
 
 def find_paths(nodes: Sequence[Node], origins: Origins) -> Paths:
@@ -109,7 +131,8 @@ class _Walk:
             origin = self.origins.of(part)
             text = f"__mark{len(self.marks)}__"
             pieces.append(f"'{text}'" if origin.is_value else text)
-            self.marks.append(Mark(origin, part.lineno, part.col_offset + 1))
+            secret = self.origins.secret_in(part)
+            self.marks.append(Mark(origin, part.lineno, part.col_offset + 1, secret))
         return "".join(pieces)
 
     def _loop(self, node: For | While) -> list[str]:

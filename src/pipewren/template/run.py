@@ -16,6 +16,15 @@ from pipewren.template.limits import TemplateLimits
 Tables = Container[str] | Callable[[str], str | None] | None
 
 
+class _Everything(Container[str]):
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+# For renders that are checked, and not run: a secret that is missing can be made later.
+ANY_SECRET: Container[str] = _Everything()
+
+
 class Run(msgspec.Struct):
     """The state of one render. `is_exhausted` says that a limit was reached, which no
     `{% except %}` may catch."""

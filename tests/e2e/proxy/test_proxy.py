@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from pipewren.serve.forwarded import client_address
-from pipewren.testing.serving import HttpAnswer, RunningServer, serving
+from pipewren.testing.serving import HttpAnswer, RunningServer, serving, write_files
 
 if TYPE_CHECKING:
     from tests.e2e.proxy.conftest import Proxy
@@ -274,3 +274,31 @@ def test_a_wrong_public_url_stops_the_start_and_is_named(tmp_path: Path) -> None
         ),
     ):
         pass
+
+
+@pytest.mark.parametrize("path", ["/tokens", "/tokens/", "//tokens", "/%74okens", "/./tokens?x=1"])
+def test_the_page_of_admin_tokens_is_denied(proxy: Proxy, path: str) -> None:
+    answer = proxy.request(path)
+    assert (answer.status, answer.json()["error"]) == (
+        *(403, "GET /tokens is for programs on the server only"),
+    )
+
+
+def test_a_server_behind_a_proxy_has_no_page_of_admin_tokens(server: RunningServer) -> None:
+    answer = server.request("/tokens", token=None)
+    assert answer.status == 403
+    assert "trusted_proxies" in answer.json()["error"]
+
+
+def test_a_proxy_that_lets_the_page_through_gets_no_tokens_either(
+    tmp_path: Path, start_proxy: StartProxy
+) -> None:
+    pipe = {"endpoints/one.pipe": "NODE n\nSQL >\n    SELECT 1 AS one\nTYPE endpoint\n"}
+    project = write_files(tmp_path / "project", pipe)
+    with serving(project, tmp_path / "data", environ={"PIPEWREN_LOCAL_TOKENS": "true"}) as running:
+        assert running.request("/tokens", token=None).status == 200
+        careless = start_proxy(urlsplit(running.base_url).netloc, "/data/")
+        for path in ("/data/tokens", "/data/tokens/"):
+            answer = careless.request(path, headers={"Host": "localhost"})
+            assert answer.status == 403
+            assert "refused" in answer.json()["error"]

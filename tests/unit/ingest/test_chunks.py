@@ -84,5 +84,5 @@ def test_compression_and_byte_order_mark_are_taken_off(
     path = tmp_path / "rows"
     path.write_bytes(gzip.compress(mark + b"a,b\n") if compression else mark + b"a,b\n")
     fixture = Fixture("x", path, "csv", compression)
-    with path.open("rb", buffering=0) as raw, open_rows(fixture, raw) as rows:
+    with path.open("rb", buffering=0) as raw, open_rows(fixture.compression, raw) as rows:
         assert rows.read() == b"a,b\n"

@@ -115,7 +115,7 @@ def test_going_live_is_one_pointer_and_undone_with_its_transaction(tmp_path: Pat
 
 def test_ids_of_pipes_and_versions_of_tables_are_kept(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    version = TableVersion("events", 1, "t_" + "0" * 32, "{}")
+    version = TableVersion("events", 1, "t_" + "0" * 32, "{}", "2026-01-31 12:34:56.123456")
     with store.begin() as connection:
         workspace = ensure_workspace(connection, "main")
         ids = ensure_pipe_ids(connection, workspace.id, ["top", "ping"])

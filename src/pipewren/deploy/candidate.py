@@ -1,0 +1,89 @@
+"""From uploaded files to a compiled project, in steps between which a server answers requests."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TypeVar
+
+import msgspec
+
+from pipewren.deploy.deployment import Deployment
+from pipewren.project.assembly import assemble_steps, make_project, ordered_mistakes
+from pipewren.project.model import Connection, Datasource, Pipe, Project
+from pipewren.sql.graph import CompiledPipe, compile_steps
+from pipewren.template.limits import TemplateLimits
+
+T = TypeVar("T")
+_SLICE_S = 0.002  # how long other requests may wait for a step, about
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A project that parses and compiles: what may become a deployment."""
+
+    project: Project
+    pipes: Mapping[str, CompiledPipe]
+
+    @property
+    def digest(self) -> str:
+        return project_digest(self.project)
+
+
+async def read_candidate(
+    files: Mapping[str, bytes],
+    *,
+    secrets: Mapping[str, str],
+    limits: TemplateLimits,
+    live: Deployment | None = None,
+) -> Candidate:
+    """Parse and compile files by their paths in the project; what `live` has compiled already is
+    taken over. Raises ProjectErrors with all mistakes of all files."""
+    steps = assemble_steps(files, secrets=secrets, include_for=lambda file: None)
+    assembly = await _in_slices(steps)
+    project = make_project(assembly, Path())
+    known = None
+    if live is not None and _names(live.project) == _names(project):
+        known = live.pipes
+    mistakes = ordered_mistakes(assembly)
+    pipes = await _in_slices(compile_steps(project, limits=limits, earlier=mistakes, known=known))
+    return Candidate(project, pipes)
+
+
+def project_files(project: Project) -> dict[str, str]:
+    """Path -> text of every datafile."""
+    resources: tuple[Datasource | Pipe | Connection, ...] = (
+        *project.datasources.values(),
+        *project.pipes.values(),
+        *project.connections.values(),
+    )
+    return {resource.position.file: resource.content for resource in resources}
+
+
+def project_digest(project: Project) -> str:
+    """SHA-256 over all files, in order of their paths, as 64 hex digits."""
+    digest = hashlib.sha256()
+    for path, content in sorted(project_files(project).items()):
+        digest.update(msgspec.json.encode([path, content]))
+    return digest.hexdigest()
+
+
+async def _in_slices(steps: Generator[None, None, T]) -> T:
+    began = monotonic()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if monotonic() - began > _SLICE_S:
+            await asyncio.sleep(0)
+            began = monotonic()
+
+
+def _names(project: Project) -> tuple[frozenset[str], frozenset[str]]:
+    return frozenset(project.datasources), frozenset(project.pipes)

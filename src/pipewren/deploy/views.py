@@ -1,0 +1,151 @@
+"""Materialised views: pipes of `TYPE materialized`, which the engine runs at every insert.
+
+A view binds physical tables (design, decision 10): made over a deployment's aliases it would fire
+only for inserts through the alias. It lives beside its tables, in the workspace's database, and
+comes and goes with the deployment that is live, while nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from pipewren.deploy.databases import EngineObject, new_uuid
+from pipewren.engine.contract import Engine, Statement
+from pipewren.errors import BadRequest, EngineError, PipewrenError, ProjectMistake
+from pipewren.project.model import NodeType, Project
+from pipewren.sql.compile import compile_node
+from pipewren.sql.function_list import load_functions
+from pipewren.sql.physical_names import bind_tables
+from pipewren.sql.pipes import CompiledNode, CompiledPipe
+from pipewren.sqltext import Sql, quote_identifier, trusted_sql
+from pipewren.storage.deployments import TableVersion, ViewVersion
+from pipewren.storage.workspaces import Workspace
+
+_WRITE = trusted_sql("SELECT formatQueryFromJSON({tree:String})")
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPlan:
+    """`views` maps each materialised pipe to its version; `new` are those that are not there."""
+
+    views: Mapping[str, ViewVersion]
+    new: tuple[ViewVersion, ...] = ()
+
+
+def materialized_node(pipe: CompiledPipe) -> CompiledNode | None:
+    """The node that a view is made of."""
+    output = pipe.pipe.output
+    if output is None or output.type is not NodeType.MATERIALIZED:
+        return None
+    return pipe.nodes[output.name]
+
+
+async def plan_views(
+    engine: Engine,
+    workspace: Workspace,
+    project: Project,
+    pipes: Mapping[str, CompiledPipe],
+    tables: Mapping[str, TableVersion],
+    versions: Iterable[ViewVersion],
+) -> tuple[ViewPlan, list[ProjectMistake]]:
+    """What each view is, and those that cannot be one. One whose statement, source and target are
+    the same keeps its version."""
+    known: dict[str, list[ViewVersion]] = {}
+    for version in versions:
+        known.setdefault(version.pipe, []).append(version)
+    views: dict[str, ViewVersion] = {}
+    new: list[ViewVersion] = []
+    mistakes: list[ProjectMistake] = []
+    for name, pipe in pipes.items():
+        node = materialized_node(pipe)
+        if node is None:
+            continue
+        try:
+            definition = await _define(engine, workspace, pipe, node, tables)
+        except PipewrenError as error:
+            mistakes.append(_mistake(pipe, node, error.message))
+            continue
+        before = known.get(name, [])
+        same = next((one for one in before if one.definition == definition), None)
+        if same is None:
+            number = max((one.version for one in before), default=0) + 1
+            same = ViewVersion(name, number, definition)
+            new.append(same)
+        views[name] = same
+    return ViewPlan(views, tuple(new)), mistakes
+
+
+async def check_view(
+    engine: Engine, database: str, pipe: CompiledPipe, node: CompiledNode
+) -> ProjectMistake | None:
+    """Whether the engine takes the view: made over the aliases of the deployment, where nothing
+    fires it, and dropped again."""
+    target = quote_identifier(node.node.attributes["datasource"])
+    name = f"{quote_identifier(database)}.{quote_identifier(f'{pipe.name}__check')}"
+    statement = compile_node(pipe, node, {})
+    try:
+        await engine.execute(
+            Sql(
+                f"CREATE MATERIALIZED VIEW {name} UUID '{new_uuid()}' TO "
+                f"{quote_identifier(database)}.{target} AS\n{statement.sql}"
+            ),
+            database=database,
+        )
+    except EngineError as error:
+        return _mistake(pipe, node, error.message)
+    await engine.execute(Sql(f"DROP TABLE {name}"))
+    return None
+
+
+def view_object(workspace: Workspace, version: ViewVersion) -> EngineObject:
+    """The statement that makes the view."""
+    definition = msgspec.json.decode(version.definition)
+    database = quote_identifier(workspace.database)
+    name = f"{database}.{quote_identifier(version.view)}"
+    target = f"{database}.{quote_identifier(definition['target'])}"
+    ddl = Sql(
+        f"CREATE MATERIALIZED VIEW {name} UUID '{new_uuid()}' TO {target} AS\n"
+        f"{definition['select']}"
+    )
+    return EngineObject(workspace.database, version.view, ddl)
+
+
+async def _define(
+    engine: Engine,
+    workspace: Workspace,
+    pipe: CompiledPipe,
+    node: CompiledNode,
+    tables: Mapping[str, TableVersion],
+) -> str:
+    target = tables.get(node.node.attributes.get("datasource", ""))
+    if target is None:
+        raise BadRequest("its target data source is not in the project")
+    statement = compile_node(pipe, node, {})
+    tree = bind_tables(
+        await engine.parse(statement.sql),
+        load_functions(engine.capabilities.version),
+        database=workspace.database,
+        tables={name: version.table for name, version in tables.items()},
+        where=node.where,
+    )
+    written = await engine.run(
+        Statement(
+            _WRITE,
+            "",
+            format="RawBLOB",
+            parameters=(("tree", msgspec.json.encode(tree).decode()),),
+        )
+    )
+    select = written.body.decode()
+    return msgspec.json.encode({"select": select, "target": target.table}).decode()
+
+
+def _mistake(pipe: CompiledPipe, node: CompiledNode, message: str) -> ProjectMistake:
+    return ProjectMistake(
+        f'materialized node "{node.name}" of pipe "{pipe.name}": {message}',
+        file=pipe.pipe.position.file,
+        line=node.node.sql_line,
+    )

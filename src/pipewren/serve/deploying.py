@@ -1,0 +1,299 @@
+"""Deployments of a running server: from uploaded files to what answers, and back out.
+
+One deploy of a workspace runs at a time, in a task of its own, so that a client that hangs up
+leaves nothing half done. The live `Deployment` is replaced by one assignment; its database is
+dropped when no request holds the old one any more, which its end as an object tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipewren.access.caller import change_keyring
+from pipewren.deploy.candidate import Candidate, read_candidate
+from pipewren.deploy.changes import Changes, compare_projects
+from pipewren.deploy.deployment import Deployment
+from pipewren.deploy.live import WentLive, finish_deletion, go_live
+from pipewren.deploy.prepare import errors_of, prepare, undo
+from pipewren.deploy.target import DeployTarget
+from pipewren.errors import Conflict, NotFound, PipewrenError, ProjectErrors, ProjectMistake
+from pipewren.serve.background import run_to_the_end, start_work
+from pipewren.serve.server import Server
+from pipewren.storage import deployments as stored
+from pipewren.storage.deployments import Notes, State, StoredDeployment
+from pipewren.template.limits import TemplateLimits
+
+T = TypeVar("T")
+_log = logging.getLogger("pipewren.serve")
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOrder:
+    """What a client asks for. `is_build`: a project under development, whose data sources come and
+    go without asking, and which is live at once (client-compat.md section 3)."""
+
+    check: bool = False
+    promote: bool = True
+    allow_destructive: bool = False
+    is_build: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOutcome:
+    """`result` is `success`, `no_changes` or `failed`; `record` is None for a check and for a
+    build that failed."""
+
+    result: str
+    changes: Changes
+    record: StoredDeployment | None
+    errors: Notes = ()
+    feedback: Notes = ()
+
+
+async def deploy_files(
+    server: Server, workspace_id: str, files: Mapping[str, bytes], order: DeployOrder
+) -> DeployOutcome:
+    """Deploy a whole project, its files by their paths in it. Raises Conflict while another deploy
+    of the workspace runs or waits to be promoted; mistakes of the project are in the outcome."""
+    return await _alone(server, workspace_id, _deploy(server, workspace_id, files, order))
+
+
+async def promote(server: Server, workspace_id: str, number: int) -> StoredDeployment:
+    """Have a staged deployment answer. Raises NotFound, Conflict, ProjectErrors."""
+
+    async def work() -> StoredDeployment:
+        staged = server.staged.get(workspace_id)
+        if staged is None or staged.stored.number != number:
+            record = find_record(server, workspace_id, number)
+            if record.is_live:
+                return record
+            raise Conflict(
+                f"Deployment {number} is {record.state.value}: only one that is staged can go live"
+            )
+        return await _promote(server, staged)
+
+    return await _alone(server, workspace_id, work())
+
+
+async def discard(server: Server, workspace_id: str, number: int) -> StoredDeployment:
+    """Drop a staged deployment; one that has ended stays what it is. Raises NotFound, Conflict."""
+
+    async def work() -> StoredDeployment:
+        record = find_record(server, workspace_id, number)
+        if record.is_live:
+            raise Conflict(
+                f"Deployment {number} is live and cannot be discarded: deploy another one first"
+            )
+        staged = server.staged.pop(workspace_id, None)
+        if staged is not None and staged.stored.number == number:
+            await undo(target_of(server, staged), staged.stored)
+        elif staged is not None:
+            server.staged[workspace_id] = staged
+        return find_record(server, workspace_id, number)
+
+    return await _alone(server, workspace_id, work())
+
+
+def find_record(server: Server, workspace_id: str, number: int) -> StoredDeployment:
+    """A deployment of the workspace by its number, gone or not. Raises NotFound."""
+    with server.store.begin() as connection:
+        known = stored.list_deployments(connection, workspace_id)
+    for record in known:
+        if record.number == number:
+            return record
+    raise NotFound(f"Deployment '{number}' not found")
+
+
+def target_of(server: Server, deployment: Deployment) -> DeployTarget:
+    return DeployTarget(server.engine, server.store, deployment.workspace)
+
+
+def template_limits(server: Server) -> TemplateLimits:
+    return TemplateLimits(max_output_bytes=server.settings.max_query_bytes)
+
+
+async def _alone(server: Server, workspace_id: str, work: Coroutine[Any, Any, T]) -> T:
+    busy = server.deploying
+    if workspace_id in busy:
+        work.close()
+        raise Conflict(
+            "A deployment is already in progress in this workspace: wait until it has ended"
+        )
+    busy.add(workspace_id)
+
+    async def run() -> T:
+        try:
+            return await work
+        finally:
+            busy.discard(workspace_id)
+
+    return await run_to_the_end(server, run())
+
+
+async def _deploy(
+    server: Server, workspace_id: str, files: Mapping[str, bytes], order: DeployOrder
+) -> DeployOutcome:
+    live = server.deployments[workspace_id]
+    target = target_of(server, live)
+    nothing = compare_projects(live.project, live.project)
+    try:
+        candidate = await read_candidate(
+            files,
+            secrets=server.secrets.get(workspace_id, {}),
+            limits=template_limits(server),
+            live=live,
+        )
+    except ProjectErrors as errors:
+        return _failed(server, workspace_id, nothing, errors, order)
+    changes = compare_projects(live.project, candidate.project)
+    feedback = _feedback(candidate, live)
+    if candidate.digest == live.stored.digest or (changes.is_none and live.stored.digest):
+        return DeployOutcome("no_changes", changes, live.stored, (), feedback)
+    removed = changes.datasources.deleted
+    if removed and not (order.allow_destructive or order.is_build):
+        return _failed(server, workspace_id, changes, _destructive(live, removed), order)
+    await _make_room(server, workspace_id, order)
+    try:
+        prepared = await prepare(target, candidate, before=live, feedback=feedback)
+    except ProjectErrors as errors:
+        return _failed(server, workspace_id, changes, errors, order, is_recorded=True)
+    if order.check:
+        await undo(target, prepared.stored)
+        return DeployOutcome("success", changes, None, (), feedback)
+    if not order.promote and not order.is_build:
+        server.staged[workspace_id] = prepared
+        return DeployOutcome("success", changes, prepared.stored, (), feedback)
+    try:
+        record = await _promote(server, prepared)
+    except BaseException as error:
+        notes = errors_of(error) if isinstance(error, ProjectErrors) else ()
+        await undo(target, prepared.stored, notes)
+        if not isinstance(error, ProjectErrors):
+            raise
+        return _failed(server, workspace_id, changes, error, order, is_recorded=True)
+    return DeployOutcome("success", changes, record, (), feedback)
+
+
+async def _make_room(server: Server, workspace_id: str, order: DeployOrder) -> None:
+    staged = server.staged.get(workspace_id)
+    if staged is None:
+        return
+    if not order.is_build and not order.check:
+        raise Conflict(
+            f"Deployment {staged.stored.number} is staged: promote or discard it before the next"
+        )
+    if order.is_build:
+        del server.staged[workspace_id]
+        await undo(target_of(server, staged), staged.stored)
+
+
+async def _promote(server: Server, prepared: Deployment) -> StoredDeployment:
+    workspace_id = prepared.workspace.id
+    target = target_of(server, prepared)
+    async with server.writes.closed(workspace_id):
+        went = await go_live(target, prepared, keep_removed=False)
+        _swap(server, went)
+    return went.deployment.stored
+
+
+def _swap(server: Server, went: WentLive) -> None:
+    """From here on the new deployment answers. Nothing waits in between."""
+    workspace_id = went.deployment.workspace.id
+    old = server.deployments.get(workspace_id)
+    server.deployments = {**server.deployments, workspace_id: went.deployment}
+    staged = server.staged.get(workspace_id)
+    if staged is not None and staged.stored.id == went.deployment.stored.id:
+        del server.staged[workspace_id]
+    if went.tokens.changed or went.tokens.deleted:
+        server.keyring = change_keyring(
+            server.keyring, changed=went.tokens.changed, deleted=went.tokens.deleted
+        )
+    server.row_filters.pop(workspace_id, None)
+    if old is not None and went.before is not None:
+        loop = asyncio.get_running_loop()
+        target = target_of(server, went.deployment)
+        # The last reference may end on another thread.
+        weakref.finalize(
+            old, loop.call_soon_threadsafe, _start_deletion, server, target, went.before
+        ).atexit = False
+
+
+def _start_deletion(server: Server, target: DeployTarget, record: StoredDeployment) -> None:
+    start_work(server, _delete(target, record))
+
+
+async def _delete(target: DeployTarget, record: StoredDeployment) -> None:
+    try:
+        await finish_deletion(target, record)
+    except PipewrenError as error:  # the next start does it
+        _log.warning("deployment %s is not dropped yet: %s", record.number, error.message)
+
+
+def _failed(
+    server: Server,
+    workspace_id: str,
+    changes: Changes,
+    errors: ProjectErrors,
+    order: DeployOrder,
+    *,
+    is_recorded: bool = False,
+) -> DeployOutcome:
+    notes = errors_of(errors)
+    record = None
+    if not order.is_build and not order.check:
+        with server.store.begin() as connection:
+            if is_recorded:
+                record = stored.list_deployments(connection, workspace_id)[-1]
+            else:
+                record = stored.prepare_deployment(
+                    connection, workspace_id, digest="", files={}, tables={}
+                )
+                record = stored.set_state(connection, record, State.FAILED, errors=notes)
+    return DeployOutcome("failed", changes, record, notes)
+
+
+def _destructive(live: Deployment, removed: tuple[str, ...]) -> ProjectErrors:
+    return ProjectErrors(
+        [
+            ProjectMistake(
+                f"the data source {name} would be deleted, with all its rows",
+                file=live.project.datasources[name].position.file,
+                hint="Add the file again, or allow it: --allow-destructive-operations",
+            )
+            for name in removed
+        ]
+    )
+
+
+def _feedback(candidate: Candidate, live: Deployment) -> Notes:
+    """What a client shows beside a success: warnings of the files, and rows that stay out of a new
+    materialised view."""
+    notes: list[Mapping[str, Any]] = [
+        {
+            "level": "WARNING",
+            "resource": warning.position.file.rpartition("/")[2],
+            "message": warning.message,
+        }
+        for warning in candidate.project.warnings
+    ]
+    for name, pipe in candidate.pipes.items():
+        resource = pipe.pipe.position.file.rpartition("/")[2]
+        notes += [
+            {"level": "WARNING", "resource": resource, "message": conflict}
+            for conflict in pipe.conflicts
+        ]
+        output = pipe.pipe.output
+        before = live.project.pipes.get(name)
+        is_new_view = output is not None and output.type.value == "materialized"
+        if is_new_view and before is None and live.project.datasources:
+            message = (
+                "The materialised view takes rows from now on: those that its sources hold already "
+                "are not put into it"
+            )
+            notes.append({"level": "WARNING", "resource": resource, "message": message})
+    return tuple(notes)
