@@ -167,9 +167,15 @@ def test_endpoints_that_would_return_a_secret_are_not_deployed(tmp_path: Path) -
         f"endpoints/shows_{number}.pipe": f"NODE n\nSQL >\n    %\n    {sql}\n\n{end}"
         for number, sql in enumerate(shown)
     }
+    condition = "SELECT 1 WHERE {{tb_secret('api_key')}} = ''"
+    files["endpoints/by_hand.pipe"] = (
+        f"NODE n\nSQL >\n    %\n    {condition}\n\n"
+        "NODE e\nSQL >\n    SELECT *, {api_key:String} AS k FROM n\nTYPE endpoint\n"
+    )
     project = write_files(tmp_path / "project", files)
     with pytest.raises(RuntimeError) as refused, serving(project, tmp_path / "data"):
         pass
+    assert '"e" of pipe "by_hand" shows the secret api_key' in str(refused.value)
     for number in range(len(shown)):
         assert f'"n" of pipe "shows_{number}" shows the secret api_key' in str(refused.value)
 

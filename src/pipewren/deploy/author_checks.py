@@ -108,7 +108,7 @@ async def _check_node(
         findings = await _check_paths(check, node.paths)
     return [
         ProjectMistake(
-            f'node "{node.name}" of pipe "{pipe.name}": {one.reason}, which a pipe may not',
+            f'node "{node.name}" of pipe "{pipe.name}": {_say(one, "pipe")}',
             file=node.node.position.file,
             line=_line_of_node(node, one.name),
             hint=one.hint or None,
@@ -168,13 +168,18 @@ async def _check_datasource(check: _Check, datasource: Datasource) -> list[Proje
         findings += await _check_text(check, datasource.forward_query)
     return [
         ProjectMistake(
-            f'data source "{datasource.name}": {one.reason}, which a data source may not',
+            f'data source "{datasource.name}": {_say(one, "data source")}',
             file=datasource.position.file,
             line=_line_in(datasource.content.splitlines(), one.name) or datasource.position.line,
             hint=one.hint or None,
         )
         for one in dict.fromkeys(findings)
     ]
+
+
+def _say(finding: Finding, kind: str) -> str:
+    tells_what_it_does = finding.reason.startswith(("the ", "it reads", "it names", "@@"))
+    return finding.reason + (f", which a {kind} may not" if tells_what_it_does else "")
 
 
 def _line_of_node(node: CompiledNode, name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 
 from pipewren.engine.contract import Engine
@@ -11,16 +12,21 @@ from pipewren.project.model import NodeType
 from pipewren.sql.graph import CompiledNode, CompiledPipe, may_reach
 from pipewren.sql.revealed_secrets import find_revealed
 
+_PARAMETER = re.compile(r"\{\s*\w+\s*:")
+
 
 async def find_shown_secrets(engine: Engine, pipes: Iterable[CompiledPipe]) -> list[ProjectMistake]:
     """The nodes of published endpoints that show a secret in any branch of their templates. Costs
     nothing for templates without secrets."""
-    nodes: dict[CompiledNode, CompiledPipe] = {}
+    nodes: dict[CompiledNode, tuple[CompiledPipe, Sequence[str]]] = {}
     for pipe in pipes:
         output = pipe.pipe.output
         if output is not None and output.type is NodeType.ENDPOINT:
-            nodes |= {node: owner for owner, node in may_reach(pipe) if node.secret_texts}
-    found = await asyncio.gather(*(_find(engine, node.secret_texts) for node in nodes))
+            places = may_reach(pipe)
+            if any(node.secret_texts for _, node in places):
+                for owner, node in places:
+                    nodes[node] = owner, _texts_of(node)
+    found = await asyncio.gather(*(_find(engine, texts) for _, texts in nodes.values()))
     return [
         ProjectMistake(
             f'node "{node.name}" of pipe "{pipe.name}" shows the secret {secret} in its columns, '
@@ -30,9 +36,16 @@ async def find_shown_secrets(engine: Engine, pipes: Iterable[CompiledPipe]) -> l
             hint="Use tb_secret() in conditions only (WHERE, ON, HAVING), and give it no alias "
             "that a column reads",
         )
-        for (node, pipe), secret in zip(nodes.items(), found, strict=True)
+        for (node, (pipe, _)), secret in zip(nodes.items(), found, strict=True)
         if secret is not None
     ]
+
+
+def _texts_of(node: CompiledNode) -> Sequence[str]:
+    """What it may print with a parameter in it. One written by hand means the same secret, where
+    another node of the statement calls `tb_secret()`."""
+    texts = (node.node.sql,) if node.paths is None else node.paths.texts
+    return (*node.secret_texts, *(text for text in texts if _PARAMETER.search(text)))
 
 
 async def _find(engine: Engine, texts: Sequence[str]) -> str | None:

@@ -2,8 +2,10 @@
 
 The file goes into a scratch table first, which finds bad rows before anyone sees one. Then
 
-- nothing reads the table by a materialised view: the scratch table's parts are handed over in one
-  statement (append), or the two tables are exchanged (replace);
+- nothing reads the table by a materialised view: a table that has the old rows and the new ones
+  (append) or the new ones (replace) takes its place in one step, which a kill cannot halve. To a
+  table of more than `_MAX_LINKED_PARTS` parts the new ones are added, partition by partition: a
+  kill in those milliseconds leaves some partitions;
 - views read it: they are fed by inserts only, so the file, now known to be good, is inserted piece
   by piece. A kill in that time leaves whole pieces (about 2 MB each) and no half ones.
 """
@@ -31,6 +33,7 @@ from pipewren.storage.store import Store
 
 # Several copies of a piece are in memory while requests are served.
 _CHUNK_BYTES = 2_000_000
+_MAX_LINKED_PARTS = 100  # a few milliseconds each, in which nothing is written
 
 _T = TypeVar("_T")
 
@@ -66,38 +69,58 @@ async def import_file(target: Import, report: Report) -> None:
     Unavailable; then the table is as it was, but for what the module's text says of views."""
     if target.replaces:
         await _refuse_views(target, target.table)
-    table = await scratch.make_scratch_table(target.engine, target.store, target.datasource)
-    is_exchanged = False
+    made: list[str] = []  # scratch tables
     try:
+        table = await _make(target, made)
         await _fill(target, table, report)
         report(is_cancellable=False)
         if target.replaces:
-            is_exchanged = True
             await _to_its_end(_replace(target, table))
-        elif not await _to_its_end(_append(target, table)):
+        elif not await _to_its_end(_append(target, table, made)):
             await _insert_all(target)
     finally:
-        await _to_its_end(
-            scratch.drop_scratch_table(target.engine, target.store, table, wait=not is_exchanged)
-        )
+        await _to_its_end(_drop(target, made))
+
+
+async def _make(target: Import, made: list[str]) -> str:
+    table = await scratch.make_scratch_table(target.engine, target.store, target.datasource)
+    made.append(table)
+    return table
+
+
+async def _drop(target: Import, made: list[str]) -> None:
+    for table in made:
+        await scratch.drop_scratch_table(target.engine, target.store, table)
 
 
 async def _replace(target: Import, table: str) -> None:
-    async with target.gate.writing(target.workspace_id):
+    async with target.gate.closed(target.workspace_id):
         current = _current_table(target)
         await _refuse_views(target, current)
-        await scratch.exchange(target.engine, target.store, table, target.database, current.table)
+        place = (target.database, current.table)
+        await scratch.exchange(target.engine, target.store, table, place)
 
 
-async def _append(target: Import, table: str) -> bool:
+async def _append(target: Import, table: str, made: list[str]) -> bool:
     """Whether the rows could be handed over, which feeds no view."""
     if not ENGINES[target.datasource.engine.name].is_stored:
         return False
-    async with target.gate.writing(target.workspace_id):
+    engine, store = target.engine, target.store
+    async with target.gate.closed(target.workspace_id):
         current = _current_table(target)
         if await _views(target, current):
             return False
-        await scratch.hand_over(target.engine, table, target.database, current.table)
+        place = (target.database, current.table)
+        parts = await scratch.count_parts(engine, place)
+        if not parts:
+            await scratch.exchange(engine, store, table, place)
+        elif parts <= _MAX_LINKED_PARTS:
+            whole = await _make(target, made)
+            for source in (place, (scratch.DATABASE, table)):
+                await scratch.hand_over(engine, source, (scratch.DATABASE, whole))
+            await scratch.exchange(engine, store, whole, place)
+        else:
+            await scratch.hand_over(engine, (scratch.DATABASE, table), place)
         return True
 
 

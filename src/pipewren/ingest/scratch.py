@@ -2,7 +2,7 @@
 
 They stand in a database of their own, which is dropped at the start: what a killed server left
 there belongs to nobody. A scratch table has the definition of the one that it is for, so that its
-parts can be handed over (`ATTACH PARTITION`, which links files) or the two exchanged.
+parts can be handed over (`ATTACH PARTITION`, which links files) and the two exchanged.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pipewren.storage.store import Store
 
 # Of the form that error texts are cleaned of, and no workspace's: their ids are hexadecimal.
 DATABASE = "w_imports"
+
+Place = tuple[str, str]  # database and table
 
 
 async def drop_scratch_tables(engine: Engine, store: Store) -> None:
@@ -49,35 +51,44 @@ async def make_scratch_table(engine: Engine, store: Store, datasource: Datasourc
     return table
 
 
-async def drop_scratch_table(engine: Engine, store: Store, table: str, *, wait: bool) -> None:
-    """`wait` frees its space at once, which waits for those who read it."""
-    sync = " SYNC" if wait else ""
-    await engine.execute(Sql(f"DROP TABLE IF EXISTS {_name(DATABASE, table)}{sync}"))
+async def drop_scratch_table(engine: Engine, store: Store, table: str) -> None:
+    """Readers of a table that was exchanged go on; ClickHouse removes its files some minutes
+    later."""
+    await engine.execute(Sql(f"DROP TABLE IF EXISTS {_name(DATABASE, table)}"))
     with store.begin() as connection:
         objects.forget_object(connection, DATABASE, table)
 
 
-async def hand_over(engine: Engine, scratch: str, database: str, table: str) -> None:
-    """Add all rows of a scratch table to another, at once for its readers. Views that read that
-    one are not fed."""
-    await engine.execute(
-        Sql(
-            f"ALTER TABLE {_name(database, table)} "
-            f"ATTACH PARTITION ALL FROM {_name(DATABASE, scratch)}"
-        )
-    )
+async def hand_over(engine: Engine, source: Place, target: Place) -> None:
+    """Add all rows of a table to another of the same definition, by linking files: what is there
+    comes first. Views that read the target are not fed. Partition by partition: a kill leaves
+    whole ones only where the target has several."""
+    sql = f"ALTER TABLE {_name(*target)} ATTACH PARTITION ALL FROM {_name(*source)}"
+    await engine.execute(Sql(sql))
 
 
-async def exchange(engine: Engine, store: Store, scratch: str, database: str, table: str) -> None:
-    """Put a scratch table in a table's place, and the other way round. Both keep their UUIDs."""
-    await engine.execute(
-        Sql(f"EXCHANGE TABLES {_name(database, table)} AND {_name(DATABASE, scratch)}")
+async def count_parts(engine: Engine, place: Place) -> int:
+    """Parts on disk that hold rows: what `hand_over` takes its time by."""
+    database, table = map(quote_literal, place)
+    sql = Sql(
+        "SELECT count() FROM system.parts "
+        f"WHERE active AND database = {database} AND table = {table}"
     )
+    result = await engine.run(Statement(sql, "system", format="TSVRaw"))
+    return int(result.body)
+
+
+async def exchange(engine: Engine, store: Store, scratch: str, target: Place) -> None:
+    """Put a scratch table in a table's place, and the other way round, in one step for readers and
+    for a kill. Both keep their UUIDs."""
+    sql = f"EXCHANGE TABLES {_name(*target)} AND {_name(DATABASE, scratch)}"
+    await engine.execute(Sql(sql))
     with store.begin() as connection:
+        # Of our copies the UUID is what counts when a definition is written again.
         new = objects.find_object(connection, DATABASE, scratch)
-        old = objects.find_object(connection, database, table)
-        if new is not None:  # the copy's UUID is what counts when a definition is written again
-            objects.remember_object(connection, database, table, new)
+        old = objects.find_object(connection, *target)
+        if new is not None:
+            objects.remember_object(connection, *target, new)
         if old is not None:
             objects.remember_object(connection, DATABASE, scratch, old)
 

@@ -119,6 +119,9 @@ def template_limits(server: Server) -> TemplateLimits:
 
 async def _alone(server: Server, workspace_id: str, work: Coroutine[Any, Any, T]) -> T:
     busy = server.deploying
+    if workspace_id not in server.deployments:
+        work.close()
+        raise NotFound("The workspace was deleted")
     if workspace_id in busy:
         work.close()
         raise Conflict(

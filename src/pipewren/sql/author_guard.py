@@ -123,12 +123,12 @@ def _nodes(tree: Tree) -> list[Tree]:
     waiting: list[Any] = [tree]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, list):
-            waiting += reversed(part)
-            continue
-        found.append(part)
-        if part.get("type") != "Literal":  # its value is data
-            waiting += [one for one in part.values() if isinstance(one, dict | list)][::-1]
+        if isinstance(part, dict):
+            found.append(part)
+            if part.get("type") == "Literal":
+                continue  # its value is data
+            part = part.values()
+        waiting += [one for one in part if isinstance(one, dict | list)][::-1]
     return found
 
 

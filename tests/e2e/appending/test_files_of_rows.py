@@ -136,6 +136,18 @@ def test_two_files_for_one_source_at_a_time_are_both_appended(target: Target) ->
     assert target.count("twice") == 6000
 
 
+def test_a_table_of_many_partitions_takes_files_as_others_do(target: Target) -> None:
+    rows = [
+        {"page": "/a", "n": at, "at": f"{2000 + at // 12}-{at % 12 + 1:02d}-01 00:00:00"}
+        for at in range(150)  # more than a table that is linked anew for an append
+    ]
+    assert target.load("many_parts", ndjson(rows))["statistics"]["row_count"] == 150
+    assert target.load("many_parts", ndjson(rows))["statistics"]["row_count"] == 300
+    rows[140]["n"] = "x"
+    assert target.load("many_parts", ndjson(rows))["status"] == "error"
+    assert target.count("many_parts") == 300
+
+
 def test_replace_puts_the_files_rows_in_place_of_all(target: Target) -> None:
     target.load("replaced", ndjson(make_rows(10)))
     job = target.load("replaced", ndjson(make_rows(2, page="/new")), mode="replace")

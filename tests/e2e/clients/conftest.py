@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipewren.testing.serving import RunningServer, serving
-from tests.e2e.clients.tb_command import Tb, tb_environ
+from pipewren.testing.tb_command import Tb, tb_environ
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
