@@ -19,13 +19,17 @@ from pipewren.project.model import Datasource, Project
 from pipewren.sql.author_guard import Finding, find_forbidden, find_forbidden_in_table
 from pipewren.sql.author_rules import AuthorRules, load_author_rules
 from pipewren.sql.author_scan import find_assembled, scan_for_forbidden, scan_pieces
+from pipewren.sql.parser import parse_to_read
 from pipewren.sql.pipes import CompiledNode, CompiledPipe
 from pipewren.sql.tokens import scan_tokens, unquote
 from pipewren.sqltext import trusted_sql
 from pipewren.template.paths import Paths
 
 _FUNCTIONS = trusted_sql("SELECT name FROM system.functions")
-_SYNTAX_ERROR = 62
+# The text may be SQL all the same: it has no JSON form (UNSUPPORTED_METHOD, BAD_ARGUMENTS,
+# NOT_IMPLEMENTED, LOGICAL_ERROR), is too deep or too big, or the engine is out of memory or was
+# told to stop. Everything else is the parser's own refusal.
+_NOT_CHECKABLE = frozenset({1, 36, 48, 49, 167, 168, 306, 241, 394})
 _CHECKED_TOGETHER = 16  # texts on their way to the parser
 
 
@@ -40,13 +44,13 @@ class _Check:
         for what may be SQL and cannot be looked into."""
         async with self.slots:
             try:
-                return await self.engine.parse(text)
+                return await parse_to_read(self.engine, text)
             except BadRequest:
                 return Finding("", "it is nested too deeply to be checked", "Split it into nodes")
             except EngineError as error:
-                if error.engine_code == _SYNTAX_ERROR:
-                    return None
-                return Finding("", f"it cannot be checked: {error.message}")
+                if error.engine_code in _NOT_CHECKABLE:
+                    return Finding("", f"it cannot be checked: {error.message}")
+                return None
 
 
 async def find_author_mistakes(

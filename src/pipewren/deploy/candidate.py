@@ -37,12 +37,13 @@ class Candidate:
 async def read_candidate(
     files: Mapping[str, bytes],
     *,
-    secrets: Mapping[str, str],
+    secrets: Mapping[str, str] | None,
     limits: TemplateLimits,
     live: Deployment | None = None,
 ) -> Candidate:
     """Parse and compile files by their paths in the project; what `live` has compiled already is
-    taken over. Raises ProjectErrors with all mistakes of all files."""
+    taken over. With `secrets` None those that datafiles name are not looked up. Raises
+    ProjectErrors with all mistakes of all files."""
     steps = assemble_steps(files, secrets=secrets, include_for=lambda file: None)
     assembly = await _in_slices(steps)
     project = make_project(assembly, Path())

@@ -280,7 +280,8 @@ async def _check_views(target: DeployTarget, deployment: Deployment) -> None:
     for pipe in deployment.pipes.values():
         node = materialized_node(pipe)
         if node is not None:
-            mistake = await check_view(target.engine, deployment.database, pipe, node)
+            datasource = deployment.project.datasources[node.node.attributes["datasource"]]
+            mistake = await check_view(target.engine, deployment.database, pipe, node, datasource)
             if mistake is not None:
                 mistakes.append(mistake)
     if mistakes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipewren.deploy.candidate import read_candidate
@@ -26,20 +25,18 @@ class OpenedWorkspace:
     staged: Deployment | None = None
 
 
-async def open_workspace(
-    target: DeployTarget, *, secrets: Mapping[str, str], limits: TemplateLimits
-) -> OpenedWorkspace:
+async def open_workspace(target: DeployTarget, *, limits: TemplateLimits) -> OpenedWorkspace:
     """What the store knows, after `leftovers.drop_leftovers`. Nothing is checked again: it was
-    when it was deployed. Raises ProjectErrors where this version of Pipewren does not take the
-    live files any more."""
+    when it was deployed, and a secret that a datafile names may be gone since. Raises
+    ProjectErrors where this version of Pipewren does not take the live files any more."""
     with target.store.begin() as connection:
         known = stored.list_deployments(connection, target.workspace.id)
     live = next(record for record in known if record.is_live)
-    opened = await _restore(target, live, secrets, limits)
+    opened = await _restore(target, live, limits)
     waiting = [one for one in known if one.state is State.DATA_READY and not one.is_live]
     if not waiting:
         return OpenedWorkspace(opened)
-    return OpenedWorkspace(opened, await _restore(target, waiting[-1], secrets, limits))
+    return OpenedWorkspace(opened, await _restore(target, waiting[-1], limits))
 
 
 def empty_deployment(target: DeployTarget, record: StoredDeployment) -> Deployment:
@@ -59,14 +56,13 @@ async def describe_endpoints(engine: Engine, deployment: Deployment) -> Deployme
 async def _restore(
     target: DeployTarget,
     record: StoredDeployment,
-    secrets: Mapping[str, str],
     limits: TemplateLimits,
 ) -> Deployment:
     with target.store.begin() as connection:
         files = stored.read_files(connection, record.id)
         versions = stored.list_table_versions(connection, target.workspace.id)
     candidate = await read_candidate(
-        {path: text.encode() for path, text in files.items()}, secrets=secrets, limits=limits
+        {path: text.encode() for path, text in files.items()}, secrets=None, limits=limits
     )
     tables = {
         version.datasource: version

@@ -15,7 +15,7 @@ import msgspec
 from pipewren.deploy.databases import EngineObject, new_uuid
 from pipewren.engine.contract import Engine, Statement
 from pipewren.errors import BadRequest, EngineError, PipewrenError, ProjectMistake
-from pipewren.project.model import NodeType, Project
+from pipewren.project.model import Datasource, NodeType, Project
 from pipewren.sql.compile import compile_node
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.physical_names import bind_tables
@@ -23,6 +23,7 @@ from pipewren.sql.pipes import CompiledNode, CompiledPipe
 from pipewren.sqltext import Sql, quote_identifier, trusted_sql
 from pipewren.storage.deployments import TableVersion, ViewVersion
 from pipewren.storage.workspaces import Workspace
+from pipewren.template.run import ANY_SECRET
 
 _WRITE = trusted_sql("SELECT formatQueryFromJSON({tree:String})")
 
@@ -79,18 +80,35 @@ async def plan_views(
 
 
 async def check_view(
-    engine: Engine, database: str, pipe: CompiledPipe, node: CompiledNode
+    engine: Engine, database: str, pipe: CompiledPipe, node: CompiledNode, target: Datasource
 ) -> ProjectMistake | None:
-    """Whether the engine takes the view: made over the aliases of the deployment, where nothing
-    fires it, and dropped again."""
-    target = quote_identifier(node.node.attributes["datasource"])
+    """Whether the view's columns are its target's, and the engine takes it: made over the aliases
+    of the deployment, where nothing fires it, and dropped again."""
     name = f"{quote_identifier(database)}.{quote_identifier(f'{pipe.name}__check')}"
     statement = compile_node(pipe, node, {})
     try:
+        described = await engine.run(
+            Statement(
+                Sql(f"DESCRIBE TABLE (\n{statement.sql}\n)"),
+                database,
+                "JSONCompactEachRow",
+                settings=statement.settings,
+            )
+        )
+        columns = [row[0] for row in msgspec.json.Decoder(list[str]).decode_lines(described.body)]
+        known = [column.name for column in target.columns]
+        unknown = [column for column in columns if column not in known]
+        if unknown:
+            return _mistake(
+                pipe,
+                node,
+                f"the data source {target.name} has no column {', '.join(unknown)}: its columns "
+                f"are {', '.join(known)}. Give each column of the view the name of one, with AS",
+            )
         await engine.execute(
             Sql(
                 f"CREATE MATERIALIZED VIEW {name} UUID '{new_uuid()}' TO "
-                f"{quote_identifier(database)}.{target} AS\n{statement.sql}"
+                f"{quote_identifier(database)}.{quote_identifier(target.name)} AS\n{statement.sql}"
             ),
             database=database,
         )
@@ -123,7 +141,12 @@ async def _define(
     target = tables.get(node.node.attributes.get("datasource", ""))
     if target is None:
         raise BadRequest("its target data source is not in the project")
-    statement = compile_node(pipe, node, {})
+    statement = compile_node(pipe, node, {}, secrets=ANY_SECRET)
+    if statement.secrets:
+        raise BadRequest(
+            "a materialised view cannot use tb_secret(): the engine would keep the value in the "
+            "view's definition"
+        )
     tree = bind_tables(
         await engine.parse(statement.sql),
         load_functions(engine.capabilities.version),

@@ -7,7 +7,7 @@ The file goes into a scratch table first, which finds bad rows before anyone see
   table of more than `_MAX_LINKED_PARTS` parts the new ones are added, partition by partition: a
   kill in those milliseconds leaves some partitions;
 - views read it: they are fed by inserts only, so the file, now known to be good, is inserted piece
-  by piece. A kill in that time leaves whole pieces (about 2 MB each) and no half ones.
+  by piece. A kill in that time leaves whole pieces (about 1 MB each) and no half ones.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pipewren.storage.deployments import TableVersion
 from pipewren.storage.store import Store
 
 # Several copies of a piece are in memory while requests are served.
-_CHUNK_BYTES = 2_000_000
+_CHUNK_BYTES = 1_000_000
 _MAX_LINKED_PARTS = 100  # a few milliseconds each, in which nothing is written
 
 _T = TypeVar("_T")

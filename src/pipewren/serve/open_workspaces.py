@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from pipewren.deploy.leftovers import drop_leftovers
@@ -23,7 +22,6 @@ from pipewren.template.limits import TemplateLimits
 
 async def open_workspaces(
     target: DeployTarget,
-    secrets: Mapping[str, Mapping[str, str]],
     limits: TemplateLimits,
     *,
     has_folder: bool,
@@ -47,9 +45,7 @@ async def open_workspaces(
             opened[workspace.id] = OpenedWorkspace(empty_deployment(one, live))
             continue
         try:
-            opened[workspace.id] = await open_workspace(
-                one, secrets=secrets.get(workspace.id, {}), limits=limits
-            )
+            opened[workspace.id] = await open_workspace(one, limits=limits)
         except ProjectErrors as errors:
             target.progress(
                 f"warning: what was deployed to workspace {workspace.name} cannot be opened, and "

@@ -3,7 +3,7 @@ the last one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,7 +97,7 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
             await drop_scratch_tables(engine, store)
             target = DeployTarget(engine, store, workspace, progress)
             has_files = bool(project.datasources or project.pipes or project.connections)
-            spaces = await open_workspaces(target, secrets, limits, has_folder=has_files)
+            spaces = await open_workspaces(target, limits, has_folder=has_files)
             if has_files:
                 deployment = await deploy_folder(target, Candidate(project, pipes))
                 await load_fixtures(engine, store, workspace, project, deployment.tables, progress)

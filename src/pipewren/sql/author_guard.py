@@ -20,6 +20,8 @@ from pipewren.sql.query_tree import IN_FUNCTIONS, children_of
 
 _SETTINGS = ALLOWED_SETTINGS | {MAX_THREADS, MAX_EXECUTION_TIME}
 _SERVICE = "tinybird"  # `tinybird.pipe_stats_rt`: service_datasources.py
+# The tables of `system` that hold no state: rows of zeros and numbers.
+_CONSTANT = frozenset({"one", "numbers", "numbers_mt", "zeros", "zeros_mt"})
 _OF_THE_SERVER = re.compile(
     r"(?:system|default|information_schema|_temporary_and_external_tables|w_[0-9a-f]{6,}(?:_d\d+)?)",
     re.IGNORECASE,
@@ -226,7 +228,10 @@ def _is_own_name(walk: _Walk, argument: Tree) -> bool:
 
 def _read_table(walk: _Walk, node: Tree) -> None:
     parts = node.get("name_parts")
-    if parts and not (parts[0] == _SERVICE and len(parts) == 2):
+    if not parts:
+        return
+    passes = parts[0] == _SERVICE or (parts[0] == "system" and parts[1] in _CONSTANT)
+    if not passes or len(parts) != 2:
         _refuse_database(walk, ".".join(map(str, parts)))
 
 

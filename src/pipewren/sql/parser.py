@@ -7,10 +7,12 @@ from typing import Any, Protocol
 import msgspec
 
 from pipewren.engine.contract import Result, Statement
+from pipewren.errors import BadRequest
 from pipewren.sql.lifting import Tree
 from pipewren.sqltext import Sql
 
 _FORMAT = Sql("SELECT formatQueryFromJSON({q:String})")
+_PARSE = Sql("SELECT parseQueryToJSON({q:String})")
 _PARAMETER_BYTES = 200_000
 # formatQueryFromJSON counts the tree's JSON, some 15 times the text, against max_query_size
 # (engine-guard.md section 1).
@@ -23,6 +25,22 @@ class Parser(Protocol):
     async def parse(self, sql: str) -> dict[str, Any]: ...
 
     async def run(self, statement: Statement) -> Result: ...
+
+
+async def parse_to_read(parser: Parser, sql: str) -> Tree:
+    """The tree of `sql`, to be read and never to be written again: bytes of its texts that are no
+    UTF-8 (`'\\xff'`) are replaced. Raises EngineError; BadRequest for what is nested too deeply."""
+    try:
+        return await parser.parse(sql)
+    except UnicodeDecodeError:
+        pass
+    statement = Statement(_PARSE, "", format="RawBLOB", parameters=(("q", sql),))
+    body = (await parser.run(statement)).body.decode(errors="replace")
+    try:
+        tree: Tree = msgspec.json.decode(body)
+    except (RecursionError, msgspec.DecodeError):
+        raise BadRequest("The statement is nested too deeply.") from None
+    return tree
 
 
 async def format_tree(parser: Parser, tree: Tree) -> str:

@@ -61,6 +61,7 @@ NAMES = (
         "broken_gzip",
         "waits",
         "viewed",
+        "many_parts",
     ),
 )
 MAX_UPLOAD_BYTES = 30_000_000

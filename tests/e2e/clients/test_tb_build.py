@@ -41,13 +41,14 @@ def test_a_failed_build_names_each_file_and_leaves_what_answers(
         folder,
         {
             "endpoints/told.pipe": FIRST.replace("'first' AS answer", "nothing FROM nowhere"),
-            "endpoints/other.pipe": FIRST.replace("SELECT", "SELEKT"),
+            "endpoints/other.pipe": FIRST.replace("'first' AS answer", "1 FROM elsewhere"),
         },
     )
     failed = tb("build", status=1)
     assert "endpoints/told.pipe" in failed
     assert "nowhere" in failed
     assert "endpoints/other.pipe" in failed
+    assert "elsewhere" in failed
     assert "first" in tb("endpoint", "data", "told")
 
 
@@ -75,7 +76,7 @@ def test_formatted_files_build_to_the_same_answers(
     tb("build")
     after = tb("endpoint", "data", "top_pages", "--site", "garden.example", "--format", "csv")
     assert after == before
-    assert '"/about",1,1,125' in after
+    assert '"/tools",3,3,73.7' in after
 
 
 @pytest.mark.slow

@@ -105,3 +105,5 @@ SELECT * FROM format(CSV, '1,2')
 SELECT number FROM zeros(3) AS z, numbers(2)
 SELECT * FROM tinybird.pipe_stats_rt
 SELECT LEAST(1, 2), GREATEST(1, 2), IFNULL(1, 2), DATE_FORMAT(now(), '%Y'), toUnixTimestamp(now()), LENGTH('a'), UPPER('a'), CONCAT('a', 'b'), ROUND(1.5)
+SELECT '\xff\xb4' = page, unhex('FF'), 'ü€' FROM ev
+SELECT number, dummy FROM system.numbers, system.one LIMIT 3

@@ -1,0 +1,169 @@
+"""`tinybird-sdk`, `verdin` and `tinybird-python-sdk`, each by a script of a user."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipewren.testing.clients import install_python_sdks
+from pipewren.testing.serving import write_files
+
+if TYPE_CHECKING:
+    from tests.e2e.clients.conftest import Account
+
+PROJECT = {
+    "tinybird.config.json": json.dumps(
+        {"include": ["lib/*.py"], "token": "${TINYBIRD_TOKEN}", "base_url": "${TINYBIRD_URL}"}
+    ),
+    "lib/__init__.py": "",
+    "lib/project.py": '''
+from tinybird_sdk import Tinybird, define_datasource, define_endpoint, engine, node, p, t
+
+visits = define_datasource(
+    "visits",
+    {
+        "schema": {"page": t.string(), "hits": t.uint32()},
+        "engine": engine.merge_tree({"sorting_key": ["page"]}),
+    },
+)
+top_pages = define_endpoint(
+    "top_pages",
+    {
+        "params": {"limit": p.int32().optional(10)},
+        "nodes": [
+            node(
+                {
+                    "name": "endpoint",
+                    "sql": """
+                        SELECT page, sum(hits) AS hits FROM visits
+                        GROUP BY page ORDER BY page LIMIT {{Int32(limit, 10)}}
+                    """,
+                }
+            )
+        ],
+        "output": {"page": t.string(), "hits": t.uint64()},
+    },
+)
+tinybird = Tinybird({"datasources": {"visits": visits}, "pipes": {"top_pages": top_pages}})
+''',
+}
+ROWS = b'{"page": "/a", "hits": 3}\n{"page": "/b", "hits": 5}\n'
+
+ASK_TYPED_CLIENT = """
+import json
+from lib.project import tinybird
+answer = tinybird.top_pages.query({"limit": 1})
+print(json.dumps(answer["data"]))
+"""
+ASK_API = """
+import datetime, json, os
+from tinybird_sdk import create_client, create_tinybird_api
+config = {"base_url": os.environ["TINYBIRD_URL"], "token": os.environ["TINYBIRD_TOKEN"]}
+scopes = [
+    {"type": "PIPES:READ", "resource": "top_pages", "fixed_params": {"limit": 1}},
+]
+expires = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+made = create_client(config).tokens.create_jwt(
+    {"name": "visitor", "expires_at": expires, "scopes": scopes}
+)
+visitor = create_tinybird_api({**config, "token": made["token"]})
+rows = visitor.query("top_pages", {"limit": 10})["data"]
+create_tinybird_api(config).truncate_datasource("visits")
+left = create_tinybird_api(config).query("top_pages", {})["data"]
+print(json.dumps([rows, left]))
+"""
+ASK_VERDIN = """
+import json, os
+from verdin import tinybird
+client = tinybird.Client(os.environ["TINYBIRD_TOKEN"], os.environ["TINYBIRD_URL"])
+answer = client.pipe("top_pages").query({"limit": "1"})
+names = sorted(token.name for token in client.api.tokens.list().tokens)
+pipes = [pipe["name"] for pipe in client.api.pipes.list().pipes]
+client.api.variables.create("spoken", "softly")
+variables = [one.name for one in client.api.variables.list().variables]
+print(json.dumps([answer.data, names, pipes, variables]))
+"""
+ASK_ASYNC = """
+import asyncio, json, os
+from tb.a.api import AsyncAPI
+from tb.api import API
+async def main():
+    async with AsyncAPI(os.environ["TINYBIRD_TOKEN"], os.environ["TINYBIRD_URL"]) as api:
+        return await (await api.get("/pipes/top_pages.json", params={"limit": 1})).json()
+with API(os.environ["TINYBIRD_TOKEN"], os.environ["TINYBIRD_URL"]) as api:
+    blocking = api.get("/pipes/top_pages.json", params={"limit": 2}).json()
+print(json.dumps([asyncio.run(main())["data"], blocking["data"]]))
+"""
+
+
+def _sdk(account: Account, folder: Path, *arguments: str) -> str:
+    python = install_python_sdks()
+    (folder / "home").mkdir(exist_ok=True)
+    ended = subprocess.run(
+        [python, *arguments],
+        cwd=folder,
+        env={
+            "PATH": f"{python.parent}:/usr/bin:/bin",
+            "HOME": str(folder / "home"),
+            "TINYBIRD_URL": account.server.base_url,
+            "TINYBIRD_TOKEN": account.token,
+            "TB_VERSION_WARNING": "0",
+            "TB_CLI_TELEMETRY_OPTOUT": "1",
+            "NO_PROXY": "*",
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def _ask(account: Account, folder: Path, script: str) -> Any:
+    return json.loads(_sdk(account, folder, "-c", script).splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_a_project_written_in_python_is_deployed_and_asked(
+    account: Account, tmp_path: Path
+) -> None:
+    folder = write_files(tmp_path / "project", PROJECT)
+    deploy = ("-m", "tinybird_sdk.cli.index", "deploy")
+    _sdk(account, folder, *deploy, "--check")
+    assert account.server.request("/v0/pipes/top_pages.json", token=account.token).status == 404
+    _sdk(account, folder, *deploy)
+    _append(account)
+    assert _ask(account, folder, ASK_TYPED_CLIENT) == [{"page": "/a", "hits": 3}]
+    rows, left = _ask(account, folder, ASK_API)
+    assert rows == [{"page": "/a", "hits": 3}]
+    assert left == []
+    _append(account)
+    data, names, pipes, variables = _ask(account, folder, ASK_VERDIN)
+    assert data == [{"page": "/a", "hits": 3}]
+    assert "workspace admin token" in names
+    assert pipes == ["top_pages"]
+    assert variables == ["spoken"]
+    one, two = _ask(account, folder, ASK_ASYNC)
+    assert one == [{"page": "/a", "hits": 3}]
+    assert two == [{"page": "/a", "hits": 3}, {"page": "/b", "hits": 5}]
+
+
+def _append(account: Account) -> None:
+    """By the route that `tb` uses; the SDKs' own are those of later pieces."""
+    taken = account.server.request(
+        "/v1/datasources/visits/append",
+        {"format": "ndjson"},
+        method="POST",
+        token=account.token,
+        headers={"Content-Type": "application/x-ndjson"},
+        body=ROWS,
+    )
+    assert taken.status == 200, taken.body
+    job = f"/v0/jobs/{taken.json()['id']}"
+    while account.server.request(job, token=account.token).json()["status"] in ("waiting", "working"):
+        pass
