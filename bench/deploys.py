@@ -164,6 +164,8 @@ def kill_deploys(
 ) -> None:
     """One line. Raises AssertionError where something is not whole."""
     found: Counter[str] = Counter()
+    with serving(folder, data) as server:
+        timed_deploy(server, make_project(pipes, next(versions)))
     for _ in range(kills):
         with serving(folder, data) as server:
             old = version_of(server)

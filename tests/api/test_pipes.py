@@ -10,7 +10,7 @@ from pipewren import __version__
 from pipewren.errors import DOCS
 from pipewren.serve.routes import ROUTES
 from pipewren.testing.engine import ScriptedEngine
-from tests.api.conftest import fill_path
+from tests.api.conftest import WORKSPACE, fill_path
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -281,6 +281,7 @@ async def test_an_example_url_has_example_values_and_the_token(api: Api) -> None
         "&token=reader+token+value"
     )
     # A parameter without a default gets a value of its type where the call needs one.
+    api.server.staged[WORKSPACE.id] = api.server.deployments[WORKSPACE.id]
     answer = await api.call(
         "/examples/query.http?pipe=needs&q=SELECT+1&__tb__deployment=staging", token=ADMIN
     )

@@ -18,14 +18,13 @@ from pipewren.errors import BadRequest, EngineError, PipewrenError, ProjectMista
 from pipewren.project.model import Datasource, NodeType, Project
 from pipewren.sql.compile import compile_node
 from pipewren.sql.function_list import load_functions
+from pipewren.sql.parser import format_tree
 from pipewren.sql.physical_names import bind_tables
 from pipewren.sql.pipes import CompiledNode, CompiledPipe
-from pipewren.sqltext import Sql, quote_identifier, trusted_sql
+from pipewren.sqltext import Sql, quote_identifier
 from pipewren.storage.deployments import TableVersion, ViewVersion
 from pipewren.storage.workspaces import Workspace
 from pipewren.template.run import ANY_SECRET
-
-_WRITE = trusted_sql("SELECT formatQueryFromJSON({tree:String})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +153,7 @@ async def _define(
         tables={name: version.table for name, version in tables.items()},
         where=node.where,
     )
-    written = await engine.run(
-        Statement(
-            _WRITE,
-            "",
-            format="RawBLOB",
-            parameters=(("tree", msgspec.json.encode(tree).decode()),),
-        )
-    )
-    select = written.body.decode()
+    select = await format_tree(engine, tree)
     return msgspec.json.encode({"select": select, "target": target.table}).decode()
 
 

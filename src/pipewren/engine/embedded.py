@@ -190,6 +190,10 @@ class EmbeddedEngine:
         answer = await self.run(Statement(_PARSE, "", format="RawBLOB", parameters=(("q", sql),)))
         try:
             tree: dict[str, Any] = msgspec.json.decode(answer.body)
+        except UnicodeDecodeError:
+            raise BadRequest(
+                "A text in the statement is not UTF-8: write its bytes with unhex('...')"
+            ) from None
         except (RecursionError, msgspec.DecodeError):
             raise BadRequest("The statement is nested too deeply.") from None
         return tree

@@ -30,10 +30,6 @@ class Parser(Protocol):
 async def parse_to_read(parser: Parser, sql: str) -> Tree:
     """The tree of `sql`, to be read and never to be written again: bytes of its texts that are no
     UTF-8 (`'\\xff'`) are replaced. Raises EngineError; BadRequest for what is nested too deeply."""
-    try:
-        return await parser.parse(sql)
-    except UnicodeDecodeError:
-        pass
     statement = Statement(_PARSE, "", format="RawBLOB", parameters=(("q", sql),))
     body = (await parser.run(statement)).body.decode(errors="replace")
     try:

@@ -16,7 +16,7 @@ from pipewren.storage.store import now_text
 ADMIN_TOKEN = "workspace admin token"
 MEMBER_TOKEN = "admin local_testing@tinybird.co"
 USER_TOKEN = "user token"
-# What `GET /tokens` calls the admin token: no token of a workspace reads it (serve/local_tokens.py).
+# What `GET /tokens` calls the admin token: no workspace's token reads it (serve/local_tokens.py).
 ACCOUNT_TOKEN = "account admin token"
 DEFAULT_NAMES = frozenset({ADMIN_TOKEN, MEMBER_TOKEN, USER_TOKEN, ACCOUNT_TOKEN})
 

@@ -11,16 +11,16 @@ import pytest
 
 from pipewren.testing.clients import install_python_sdks
 from pipewren.testing.serving import write_files
+from pipewren.testing.tb_command import tb_environ
 
 if TYPE_CHECKING:
     from tests.e2e.clients.conftest import Account
 
 PROJECT = {
-    "tinybird.config.json": json.dumps(
-        {"include": ["lib/*.py"], "token": "${TINYBIRD_TOKEN}", "base_url": "${TINYBIRD_URL}"}
-    ),
+    "tinybird.config.json": json.dumps({"include": ["lib/*.py"], "token": "${TINYBIRD_TOKEN}"}),
     "lib/__init__.py": "",
     "lib/project.py": '''
+import os
 from tinybird_sdk import Tinybird, define_datasource, define_endpoint, engine, node, p, t
 
 visits = define_datasource(
@@ -48,7 +48,13 @@ top_pages = define_endpoint(
         "output": {"page": t.string(), "hits": t.uint64()},
     },
 )
-tinybird = Tinybird({"datasources": {"visits": visits}, "pipes": {"top_pages": top_pages}})
+tinybird = Tinybird(
+    {
+        "datasources": {"visits": visits},
+        "pipes": {"top_pages": top_pages},
+        "base_url": os.environ["TINYBIRD_URL"],
+    }
+)
 ''',
 }
 ROWS = b'{"page": "/a", "hits": 3}\n{"page": "/b", "hits": 5}\n'
@@ -81,10 +87,10 @@ import json, os
 from verdin import tinybird
 client = tinybird.Client(os.environ["TINYBIRD_TOKEN"], os.environ["TINYBIRD_URL"])
 answer = client.pipe("top_pages").query({"limit": "1"})
-names = sorted(token.name for token in client.api.tokens.list().tokens)
+names = sorted(token["name"] for token in client.api.tokens.list().tokens)
 pipes = [pipe["name"] for pipe in client.api.pipes.list().pipes]
 client.api.variables.create("spoken", "softly")
-variables = [one.name for one in client.api.variables.list().variables]
+variables = [one["name"] for one in client.api.variables.list().variables]
 print(json.dumps([answer.data, names, pipes, variables]))
 """
 ASK_ASYNC = """
@@ -107,13 +113,10 @@ def _sdk(account: Account, folder: Path, *arguments: str) -> str:
         [python, *arguments],
         cwd=folder,
         env={
+            **tb_environ(account.server, folder / "home", token=account.token),
             "PATH": f"{python.parent}:/usr/bin:/bin",
-            "HOME": str(folder / "home"),
             "TINYBIRD_URL": account.server.base_url,
             "TINYBIRD_TOKEN": account.token,
-            "TB_VERSION_WARNING": "0",
-            "TB_CLI_TELEMETRY_OPTOUT": "1",
-            "NO_PROXY": "*",
         },
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -165,5 +168,8 @@ def _append(account: Account) -> None:
     )
     assert taken.status == 200, taken.body
     job = f"/v0/jobs/{taken.json()['id']}"
-    while account.server.request(job, token=account.token).json()["status"] in ("waiting", "working"):
+    while account.server.request(job, token=account.token).json()["status"] in (
+        "waiting",
+        "working",
+    ):
         pass

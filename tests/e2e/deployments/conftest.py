@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,27 @@ def answering(number: int) -> str:
     return f"NODE one\nSQL >\n    SELECT {number} AS n\n\nTYPE endpoint\n"
 
 
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server without a project; its token is the account's, which makes workspaces."""
+    folder = tmp_path_factory.mktemp("empty")
+    with serving(folder, tmp_path_factory.mktemp("data"), token="account admin token") as running:
+        yield running
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningServer]:
-    """A server without a project, as somebody begins with it who deploys over HTTP."""
+def server(shared_server: RunningServer) -> RunningServer:
+    """A workspace of its own on the shared server, as somebody begins with it who deploys over
+    HTTP; the token is its admin's."""
+    name = f"test_{uuid.uuid4().hex}"
+    made = shared_server.request("/v1/workspaces", {"name": name}, method="POST")
+    assert made.status == 200, made.body
+    return replace(shared_server, token=made.json()["token"])
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server that a test may end."""
     folder = tmp_path / "empty"
     folder.mkdir()
     with serving(folder, tmp_path / "data") as running:

@@ -150,11 +150,11 @@ def test_the_tokens_of_datafiles_come_keep_their_values_and_go(server: RunningSe
     assert server.request("/v0/pipes/by_kind.json", token=token).status == 403
 
 
-def test_deployments_and_what_is_staged_outlive_a_restart(server: RunningServer) -> None:
-    deploy(server, {"a.pipe": answering(1)})
-    deploy(server, {"a.pipe": answering(2)}, auto_promote="false")
-    server.stop()
-    with serving(server.project_dir, server.data_dir) as again:
+def test_deployments_and_what_is_staged_outlive_a_restart(own_server: RunningServer) -> None:
+    deploy(own_server, {"a.pipe": answering(1)})
+    deploy(own_server, {"a.pipe": answering(2)}, auto_promote="false")
+    own_server.stop()
+    with serving(own_server.project_dir, own_server.data_dir) as again:
         assert listed(again) == [("1", "data_ready", True), ("2", "data_ready", False)]
         assert rows_of(again, "a") == [{"n": 1}]
         assert rows_of(again, "a", __tb__deployment="staging") == [{"n": 2}]

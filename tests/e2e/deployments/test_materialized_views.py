@@ -39,13 +39,13 @@ def totals(server: RunningServer) -> dict[str, int]:
 
 
 def test_rows_that_are_appended_go_through_the_view_also_after_a_restart(
-    server: RunningServer,
+    own_server: RunningServer,
 ) -> None:
-    build(server, PROJECT)
-    append(server, ("a", 1), ("b", 5), ("a", 2))
-    assert totals(server) == {"a": 3, "b": 5}
-    server.stop()
-    with serving(server.project_dir, server.data_dir) as again:
+    build(own_server, PROJECT)
+    append(own_server, ("a", 1), ("b", 5), ("a", 2))
+    assert totals(own_server) == {"a": 3, "b": 5}
+    own_server.stop()
+    with serving(own_server.project_dir, own_server.data_dir) as again:
         append(again, ("a", 10))
         assert totals(again) == {"a": 13, "b": 5}
         described = again.get("/v0/pipes/sums")[1]
