@@ -100,8 +100,8 @@ from tb.api import API
 async def main():
     async with AsyncAPI(os.environ["TINYBIRD_TOKEN"], os.environ["TINYBIRD_URL"]) as api:
         return await (await api.get("/pipes/top_pages.json", params={"limit": 1})).json()
-with API(os.environ["TINYBIRD_TOKEN"], os.environ["TINYBIRD_URL"]) as api:
-    blocking = api.get("/pipes/top_pages.json", params={"limit": 2}).json()
+api = API(os.environ["TINYBIRD_TOKEN"], os.environ["TINYBIRD_URL"])
+blocking = api.get("/pipes/top_pages.json", params={"limit": 2}).json()
 print(json.dumps([asyncio.run(main())["data"], blocking["data"]]))
 """
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pipewren.testing.clients import install_npm_package, install_tb
-from pipewren.testing.serving import RunningServer, end_process, write_files
+from pipewren.testing.serving import RunningServer, end_process, serving, write_files
 from pipewren.testing.tb_command import Tb
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 DEADLINE_S = 60.0
 FIRST = "NODE endpoint\nSQL >\n    SELECT 'first' AS answer\nTYPE endpoint\n"
 
@@ -87,6 +88,20 @@ def test_the_tests_of_the_example_pass(
     passed = tb("test", "run")
     assert "✓ 7/7 passed" in passed
     assert "✗" not in passed
+
+
+@pytest.mark.slow
+def test_the_tests_of_all_flights_pass(
+    empty_server: RunningServer, open_tb: Callable[..., Tb]
+) -> None:
+    passed = open_tb(empty_server, EXAMPLES / "flights")("test", "run")
+    assert "✓ 12/12 passed" in passed
+
+
+def test_the_example_is_served_from_its_folder_too(web_analytics: Path, tmp_path: Path) -> None:
+    with serving(web_analytics, tmp_path / "data", token="web_billing") as server:
+        status, answer = server.get("/v0/pipes/busiest_site.json")
+    assert (status, answer["data"]) == (200, [{"site": "garden.example", "views": 19}])
 
 
 @pytest.mark.slow
