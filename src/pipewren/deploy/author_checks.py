@@ -8,10 +8,12 @@ engine's parser is asked, which touches no file, no table and no other server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipewren.deploy.few_at_once import AT_ONCE, run_few_at_once
 from pipewren.engine.contract import Engine, Statement
 from pipewren.errors import BadRequest, EngineError, ProjectErrors, ProjectMistake
 from pipewren.project.ddl import table_ddl
@@ -30,7 +32,6 @@ _FUNCTIONS = trusted_sql("SELECT name FROM system.functions")
 # NOT_IMPLEMENTED, LOGICAL_ERROR), is too deep or too big, or the engine is out of memory or was
 # told to stop. Everything else is the parser's own refusal.
 _NOT_CHECKABLE = frozenset({1, 36, 48, 49, 167, 168, 306, 241, 394})
-_CHECKED_TOGETHER = 16  # texts on their way to the parser
 
 
 @dataclass(slots=True)
@@ -66,19 +67,21 @@ async def find_author_mistakes(
     rules = load_author_rules(engine.capabilities.version)
     there = await engine.run(Statement(_FUNCTIONS, "", "TSV"))
     rules = rules.with_functions_of(there.body.decode().split())
-    check = _Check(engine, rules, asyncio.Semaphore(_CHECKED_TOGETHER))
+    check = _Check(engine, rules, asyncio.Semaphore(AT_ONCE))
     names: list[str] = []
-    waiting: list[Awaitable[list[ProjectMistake]]] = []
+    waiting: list[Callable[[], Awaitable[list[ProjectMistake]]]] = []
     for datasource in project.datasources.values():
         if only is None or datasource.name in only:
             names.append(datasource.name)
-            waiting.append(_check_datasource(check, datasource))
+            waiting.append(functools.partial(_check_datasource, check, datasource))
     for pipe in pipes.values():
         if only is None or pipe.name in only:
             names += [pipe.name] * len(pipe.nodes)
-            waiting += [_check_node(check, pipe, node) for node in pipe.nodes.values()]
+            waiting += [
+                functools.partial(_check_node, check, pipe, node) for node in pipe.nodes.values()
+            ]
     found: dict[str, list[ProjectMistake]] = {}
-    for name, mistakes in zip(names, await asyncio.gather(*waiting), strict=True):
+    for name, mistakes in zip(names, await run_few_at_once(waiting), strict=True):
         if mistakes:
             found.setdefault(name, []).extend(mistakes)
     return found

@@ -11,6 +11,7 @@ Other branches are described with the values that lead there.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ import msgspec
 
 from pipewren.deploy.author_checks import find_author_mistakes, in_file_order
 from pipewren.deploy.deployment import Deployment, ResultColumn, with_columns
+from pipewren.deploy.few_at_once import AT_ONCE, run_few_at_once
 from pipewren.deploy.generated_values import GENERATED_TEXT, Given, Variant, find_variants
 from pipewren.deploy.secret_checks import find_shown_secrets
 from pipewren.engine.contract import Engine, Limits, Statement
@@ -43,7 +45,6 @@ _OF_ONE_CALL = frozenset({42, 46})
 _OF_THE_TEXT = _OF_ONE_CALL | {47, 60, 62, 81, 215}
 _OF_A_VALUE = (GENERATED_TEXT, "placeholder")  # the latter is what `column()` prints of nothing
 _LIMITS = Limits(max_execution_time_s=30)
-_CHECKED_TOGETHER = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +107,14 @@ async def check_statements(
         refused = await find_author_mistakes(engine, deployment.project, pipes, only=only)
     names = set(pipes) if only is None else find_affected(pipes, only)
     names -= find_affected(pipes, refused)
-    checks = _Checks(engine, deployment, asyncio.Semaphore(_CHECKED_TOGETHER), with_branches)
-    checked = await asyncio.gather(
-        *(
-            _check_node(checks, pipe, node)
+    checks = _Checks(engine, deployment, asyncio.Semaphore(AT_ONCE), with_branches)
+    checked = await run_few_at_once(
+        [
+            functools.partial(_check_node, checks, pipe, node)
             for pipe in pipes.values()
             if pipe.name in names
             for node in pipe.nodes.values()
-        )
+        ]
     )
     failed = {(one.pipe.name, one.node.name) for one in checked if one.mistake is not None}
     mistakes = [

@@ -62,6 +62,13 @@ async def go_live(target: DeployTarget, deployment: Deployment, *, keep_removed:
     return WentLive(replace(deployment, stored=record), before, tokens)
 
 
+def stage(target: DeployTarget, deployment: Deployment) -> Deployment:
+    """Have a prepared deployment wait to be promoted, over restarts too."""
+    with target.store.begin() as connection:
+        record = stored.set_state(connection, deployment.stored, State.DATA_READY)
+    return replace(deployment, stored=record)
+
+
 async def finish_deletion(target: DeployTarget, record: StoredDeployment) -> None:
     """Drop what a DELETING deployment leaves: its database, and the tables that it alone named and
     that going live gave up. Called when no request holds it any more."""

@@ -44,9 +44,9 @@ async def prepare(
     before: Deployment | None = None,
     feedback: Notes = (),
 ) -> Deployment:
-    """A deployment that is DATA_READY, and could go live at once. Against `before`, which was
-    checked when it was deployed, only what has changed is. Raises ProjectErrors with all mistakes;
-    what was made is dropped again then."""
+    """A deployment that is SCHEMA_READY: it could go live at once, or be staged, and until then a
+    kill makes it a leftover. Against `before`, which was checked when it was deployed, only what
+    has changed is. Raises ProjectErrors with all mistakes; what was made is dropped again then."""
     only = None if before is None else changed_names(before.project, candidate.project)
     # Making a table runs expressions of its file: what they may not do is told before.
     refused = await find_author_mistakes(
@@ -100,7 +100,7 @@ async def prepare(
         await undo(target, record, notes)
         raise
     with target.store.begin() as connection:
-        record = stored.set_state(connection, record, State.DATA_READY)
+        record = stored.set_state(connection, record, State.SCHEMA_READY)
     return replace(deployment, stored=record)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
+from pipewren.deploy.few_at_once import run_few_at_once
 from pipewren.engine.contract import Engine
 from pipewren.errors import EngineError, ProjectMistake
 from pipewren.project.model import NodeType
@@ -26,7 +27,9 @@ async def find_shown_secrets(engine: Engine, pipes: Iterable[CompiledPipe]) -> l
             if any(node.secret_texts for _, node in places):
                 for owner, node in places:
                     nodes[node] = owner, _texts_of(node)
-    found = await asyncio.gather(*(_find(engine, texts) for _, texts in nodes.values()))
+    found = await run_few_at_once(
+        [functools.partial(_find, engine, texts) for _, texts in nodes.values()]
+    )
     return [
         ProjectMistake(
             f'node "{node.name}" of pipe "{pipe.name}" shows the secret {secret} in its columns, '

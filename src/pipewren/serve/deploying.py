@@ -18,7 +18,7 @@ from pipewren.access.caller import change_keyring
 from pipewren.deploy.candidate import Candidate, read_candidate
 from pipewren.deploy.changes import Changes, compare_projects
 from pipewren.deploy.deployment import Deployment
-from pipewren.deploy.live import WentLive, finish_deletion, go_live
+from pipewren.deploy.live import WentLive, finish_deletion, go_live, stage
 from pipewren.deploy.prepare import errors_of, prepare, undo
 from pipewren.deploy.target import DeployTarget
 from pipewren.errors import Conflict, NotFound, PipewrenError, ProjectErrors, ProjectMistake
@@ -169,8 +169,8 @@ async def _deploy(
         await undo(target, prepared.stored)
         return DeployOutcome("success", changes, None, (), feedback)
     if not order.promote and not order.is_build:
-        server.staged[workspace_id] = prepared
-        return DeployOutcome("success", changes, prepared.stored, (), feedback)
+        staged = server.staged[workspace_id] = stage(target, prepared)
+        return DeployOutcome("success", changes, staged.stored, (), feedback)
     try:
         record = await _promote(server, prepared)
     except BaseException as error:
@@ -217,6 +217,10 @@ def _swap(server: Server, went: WentLive) -> None:
             server.keyring, changed=went.tokens.changed, deleted=went.tokens.deleted
         )
     server.row_filters.pop(workspace_id, None)
+    for endpoint in went.deployment.endpoints.values():
+        before = old.endpoints.get(endpoint.id) if old is not None else None
+        if before is not None and before.columns != endpoint.columns:
+            server.paces.by_endpoint.pop(endpoint.id, None)  # how wide its rows are is part of it
     if old is not None and went.before is not None:
         loop = asyncio.get_running_loop()
         target = target_of(server, went.deployment)

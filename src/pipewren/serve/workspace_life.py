@@ -89,8 +89,6 @@ async def delete_workspace(server: Server, workspace: Workspace) -> None:
         server.row_filters.pop(workspace_id, None)
         server.secrets.pop(workspace_id, None)
         server.staged.pop(workspace_id, None)
-        server.staged.pop(workspace_id, None)
-        server.secrets.pop(workspace_id, None)
     await run_to_the_end(server, _drop_all(server, gone))
 
 
