@@ -200,7 +200,7 @@ def kill_deploys(
             files = make_project(pipes, new)
             sending = threading.Thread(target=_deploy_into_the_void, args=(server, files))
             sending.start()
-            time.sleep(choose.uniform(0.0, 1.2))
+            time.sleep(choose.uniform(0.0, 0.4))
             server.process.send_signal(signal.SIGKILL)
             server.process.wait()
             sending.join()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Generator, Mapping
+import re
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from time import monotonic
 from typing import TypeVar
 
 import msgspec
 
 from pipewren.deploy.deployment import Deployment
+from pipewren.errors import ProjectMistake
 from pipewren.project.assembly import assemble_steps, make_project, ordered_mistakes
 from pipewren.project.model import Connection, Datasource, Pipe, Project
 from pipewren.sql.graph import CompiledPipe, compile_steps
@@ -55,6 +57,22 @@ async def read_candidate(
     mistakes = ordered_mistakes(assembly)
     pipes = await _in_slices(compile_steps(project, limits=limits, earlier=mistakes, known=known))
     return Candidate(project, pipes)
+
+
+def files_without_mistakes(
+    files: Mapping[str, bytes], mistakes: Iterable[ProjectMistake]
+) -> dict[str, bytes]:
+    """The files that can be checked although others have mistakes: those that name none of them,
+    nor one that does."""
+    rest = dict(files)
+    gone = [mistake.file for mistake in mistakes if mistake.file in rest]
+    while gone:
+        names = [re.escape(PurePosixPath(file).stem.encode()) for file in gone]
+        for file in gone:
+            rest.pop(file, None)
+        named = re.compile(rb"(?<!\w)(?:" + b"|".join(names) + rb")(?!\w)")
+        gone = [file for file, content in rest.items() if named.search(content)]
+    return rest
 
 
 def project_files(project: Project) -> dict[str, str]:

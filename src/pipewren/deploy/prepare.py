@@ -7,7 +7,7 @@ drops what no deployment names (leftovers.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pipewren.deploy.author_checks import find_author_mistakes, in_file_order
@@ -52,8 +52,6 @@ async def prepare(
     refused = await find_author_mistakes(
         target.engine, candidate.project, candidate.pipes, only=only
     )
-    if refused.keys() & candidate.project.datasources.keys():
-        raise ProjectErrors(in_file_order(refused))
     with target.store.begin() as connection:
         versions = stored.list_table_versions(connection, target.workspace.id)
         known_views = stored.list_view_versions(connection, target.workspace.id)
@@ -71,9 +69,7 @@ async def prepare(
         candidate.project, versions, live=live.tables if live else None, present=present
     )
     mistakes = await find_changes_over_rows(target, tables, present)
-    if mistakes:
-        raise ProjectErrors(mistakes)
-    views, mistakes = await plan_views(
+    views, view_mistakes = await plan_views(
         target.engine,
         target.workspace,
         candidate.project,
@@ -81,8 +77,9 @@ async def prepare(
         tables.tables,
         known_views,
     )
-    if mistakes:
-        raise ProjectErrors(mistakes)
+    mistakes += view_mistakes
+    if mistakes or refused.keys() & candidate.project.datasources.keys():
+        raise in_order([*mistakes, *in_file_order(refused)])
     record = _record(target, candidate, tables, views, feedback)
     try:
         await _create_all(target, candidate, record, tables, present)
@@ -159,6 +156,12 @@ async def find_changes_over_rows(
                 )
             )
     return mistakes
+
+
+def in_order(mistakes: Iterable[ProjectMistake]) -> ProjectErrors:
+    """To be raised: each once, in order of the files."""
+    once = dict.fromkeys(mistakes)
+    return ProjectErrors(sorted(once, key=lambda one: (one.file or "", one.line or 0)))
 
 
 def errors_of(errors: ProjectErrors) -> Notes:

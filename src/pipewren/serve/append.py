@@ -24,7 +24,9 @@ from pipewren.serve.route_request import RouteRequest, open_deployment
 from pipewren.serve.server import Server
 from pipewren.serve.uploads import UploadFile
 from pipewren.storage.deployments import TableVersion
+from pipewren.storage.jobs import find_job
 
+_QUICK_S = 1.0
 _TYPES: Mapping[str, RowFormat] = {
     "application/x-ndjson": "ndjson",
     "application/json": "ndjson",
@@ -112,6 +114,10 @@ async def _begin(
     except BaseException:
         upload.discard()
         raise
+    # Clients ask at once and then every two seconds: a small file is in by their first look.
+    await server.jobs.wait(job.id, _QUICK_S)
+    with server.store.begin() as connection:
+        job = find_job(connection, workspace_id, job.id) or job
     described = describe_job(job, request.base_url)
     keys = ("id", "job_id", "import_id", "job_url", "status", "datasource")
     return json_answer(200, {**{key: described[key] for key in keys}, "job": described})

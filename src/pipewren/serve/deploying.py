@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipewren.access.caller import change_keyring
-from pipewren.deploy.candidate import Candidate, read_candidate
+from pipewren.deploy.candidate import Candidate, files_without_mistakes, read_candidate
 from pipewren.deploy.changes import Changes, compare_projects
 from pipewren.deploy.deployment import Deployment
 from pipewren.deploy.live import WentLive, finish_deletion, go_live, stage
-from pipewren.deploy.prepare import errors_of, prepare, undo
+from pipewren.deploy.prepare import errors_of, in_order, prepare, undo
 from pipewren.deploy.target import DeployTarget
 from pipewren.errors import Conflict, NotFound, PipewrenError, ProjectErrors, ProjectMistake
 from pipewren.serve.background import run_to_the_end, start_work
@@ -152,7 +152,8 @@ async def _deploy(
             live=live,
         )
     except ProjectErrors as errors:
-        return _failed(server, workspace_id, nothing, errors, order)
+        more = await _check_the_rest(server, live, files, errors)
+        return _failed(server, workspace_id, nothing, more, order)
     changes = compare_projects(live.project, candidate.project)
     feedback = _feedback(candidate, live)
     if candidate.digest == live.stored.digest or (changes.is_none and live.stored.digest):
@@ -160,11 +161,15 @@ async def _deploy(
     removed = changes.datasources.deleted
     if removed and not (order.allow_destructive or order.is_build):
         return _failed(server, workspace_id, changes, _destructive(live, removed), order)
-    await _make_room(server, workspace_id, order)
+    staged = server.staged.get(workspace_id)
+    if staged is not None and not order.is_build and not order.check:
+        raise Conflict(
+            f"Deployment {staged.stored.number} is staged: promote or discard it before the next"
+        )
     try:
         prepared = await prepare(target, candidate, before=live, feedback=feedback)
     except ProjectErrors as errors:
-        return _failed(server, workspace_id, changes, errors, order, is_recorded=True)
+        return _failed(server, workspace_id, changes, errors, order)
     if order.check:
         await undo(target, prepared.stored)
         return DeployOutcome("success", changes, None, (), feedback)
@@ -178,21 +183,30 @@ async def _deploy(
         await undo(target, prepared.stored, notes)
         if not isinstance(error, ProjectErrors):
             raise
-        return _failed(server, workspace_id, changes, error, order, is_recorded=True)
+        return _failed(server, workspace_id, changes, error, order)
+    if staged is not None and server.staged.get(workspace_id) is staged:  # of a build
+        del server.staged[workspace_id]
+        await undo(target_of(server, staged), staged.stored)
     return DeployOutcome("success", changes, record, (), feedback)
 
 
-async def _make_room(server: Server, workspace_id: str, order: DeployOrder) -> None:
-    staged = server.staged.get(workspace_id)
-    if staged is None:
-        return
-    if not order.is_build and not order.check:
-        raise Conflict(
-            f"Deployment {staged.stored.number} is staged: promote or discard it before the next"
+async def _check_the_rest(
+    server: Server, live: Deployment, files: Mapping[str, bytes], errors: ProjectErrors
+) -> ProjectErrors:
+    """The mistakes of files that cannot be read, and with them what the engine says of the others,
+    so that all are told at once."""
+    target = target_of(server, live)
+    rest = files_without_mistakes(files, errors.mistakes)
+    secrets = server.secrets.get(live.workspace.id, {})
+    try:
+        candidate = await read_candidate(
+            rest, secrets=secrets, limits=template_limits(server), live=live
         )
-    if order.is_build:
-        del server.staged[workspace_id]
-        await undo(target_of(server, staged), staged.stored)
+        prepared = await prepare(target, candidate, before=live)
+    except ProjectErrors as more:
+        return in_order([*errors.mistakes, *more.mistakes])
+    await undo(target, prepared.stored)
+    return errors
 
 
 async def _promote(server: Server, prepared: Deployment) -> StoredDeployment:
@@ -247,16 +261,14 @@ def _failed(
     changes: Changes,
     errors: ProjectErrors,
     order: DeployOrder,
-    *,
-    is_recorded: bool = False,
 ) -> DeployOutcome:
+    """One that came as far as the engine is recorded already."""
     notes = errors_of(errors)
     record = None
     if not order.is_build and not order.check:
         with server.store.begin() as connection:
-            if is_recorded:
-                record = stored.list_deployments(connection, workspace_id)[-1]
-            else:
+            record = stored.list_deployments(connection, workspace_id)[-1]
+            if record.state is not State.FAILED or record.errors != notes:
                 record = stored.prepare_deployment(
                     connection, workspace_id, digest="", files={}, tables={}
                 )

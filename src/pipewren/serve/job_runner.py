@@ -97,11 +97,11 @@ class Jobs:
         task.cancel()
         return True
 
-    async def wait(self, job_id: str) -> None:
-        """Until the job is over; the caller may be cancelled without harm to it."""
+    async def wait(self, job_id: str, timeout_s: float | None = None) -> None:
+        """Until the job is over, or that time; the caller may be cancelled without harm to it."""
         found = self._running.get(job_id)
         if found is not None:
-            await asyncio.wait({found[1]})
+            await asyncio.wait({found[1]}, timeout=timeout_s)
 
     async def stop(self, workspace_id: str) -> None:
         """End all jobs of a workspace that goes."""

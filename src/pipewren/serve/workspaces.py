@@ -42,7 +42,8 @@ async def list_all(request: RouteRequest, server: Server) -> Answer:
         if (has_others if workspace.main is None else has_branches)
     ]
     body = {
-        "id": USER_ID,
+        # `tb` takes it for the current workspace's, where it has no `.tinyb` file.
+        "id": str(UUID(caller.workspace_id)),
         "email": USER_EMAIL,
         "organization_id": ORGANIZATION_ID,
         "organization_name": ORGANIZATION_NAME,

@@ -94,6 +94,8 @@ def test_a_project_written_in_typescript_is_deployed_and_asked(
     _node(account, folder, tinybird, "deploy", "--check")
     assert account.server.request("/v0/pipes/greeting.json", token=account.token).status == 404
     _node(account, folder, tinybird, "deploy")
+    _node(account, folder, tinybird, "pull", "--output-dir", "pulled")
+    assert "SCHEMA >" in (folder / "pulled" / "visits.datasource").read_text()
     own, visitor = json.loads(_node(account, folder, "ask.mjs").splitlines()[-1])
     assert own == [{"name": "Bo", "visits": 0}]
     assert visitor == [{"name": "Ann", "visits": 0}]
