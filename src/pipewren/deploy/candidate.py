@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Generator, Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from pipewren.deploy.deployment import Deployment
+from pipewren.deploy.few_at_once import take_a_breath
 from pipewren.errors import ProjectMistake
 from pipewren.project.assembly import assemble_steps, make_project, ordered_mistakes
 from pipewren.project.model import Connection, Datasource, Pipe, Project
@@ -23,7 +23,7 @@ from pipewren.template.limits import TemplateLimits
 T = TypeVar("T")
 # Changed with what a deploy checks, so that a folder is checked again after an upgrade.
 _CHECKS = b"author guard 1"
-_SLICE_S = 0.002  # how long other requests may wait for a step, about
+_SLICE_S = 0.001  # how long other requests may wait for a step, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ async def _in_slices(steps: Generator[None, None, T]) -> T:
             result: T = end.value
             return result
         if monotonic() - began > _SLICE_S:
-            await asyncio.sleep(0)
+            await take_a_breath()
             began = monotonic()
 
 

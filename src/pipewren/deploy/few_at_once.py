@@ -12,7 +12,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_BREATH_S = 0.001
 AT_ONCE = 2  # of the engine's light connections, of which there are 2 a core
+
+
+async def take_a_breath() -> None:
+    """Let others work. A `sleep(0)` would not do: the loop would go on holding the interpreter's
+    lock, which the engine's workers need to begin a request's statement and to hand its result
+    back, and get from a busy loop every 5 ms only."""
+    await asyncio.sleep(_BREATH_S)
 
 
 async def run_few_at_once(works: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
@@ -25,6 +33,7 @@ async def run_few_at_once(works: Iterable[Callable[[], Awaitable[T]]]) -> list[T
         while waiting:
             number, work = waiting.pop()
             results[number] = await work()
+            await take_a_breath()
 
     takers = [asyncio.ensure_future(take()) for _ in range(AT_ONCE)]
     try:

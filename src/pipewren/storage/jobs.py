@@ -129,12 +129,20 @@ def list_jobs(
     return [_read(row) for row in rows]
 
 
+_INTERRUPTED = "The server was restarted before the job had ended"
+# It cannot be cancelled because it writes: the kill came before that was done, or after.
+_INTERRUPTED_AT_THE_END = (
+    "The server was restarted while the job was writing: look whether its rows are there before "
+    "you send them again"
+)
+
+
 def fail_interrupted_jobs(connection: Connection) -> int:
     """At the start: what a server before this one had not ended never will. Their number."""
     rows = connection.execute(select(jobs).where(jobs.c.status.in_(_UNFINISHED))).all()
     for row in rows:
         job = _read(row)
-        text = "The server was restarted before the job had ended"
+        text = _INTERRUPTED if job.detail.get("is_cancellable", True) else _INTERRUPTED_AT_THE_END
         change_job(
             connection,
             job,
