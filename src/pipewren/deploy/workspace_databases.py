@@ -59,5 +59,6 @@ async def drop_orphans(engine: Engine, store: Store) -> list[str]:
 
 async def _drop(engine: Engine, store: Store, databases: Iterable[str]) -> None:
     """Those of deployments first: their aliases name tables of the other one."""
-    for database in sorted(databases, key=lambda name: ("_d" not in name, name)):
+    # By the number of parts: a workspace's id may itself begin with a `d`.
+    for database in sorted(databases, key=lambda name: (-name.count("_"), name)):
         await drop_database(engine, store, database)

@@ -21,6 +21,7 @@ from pipewren.deploy.deployment import Deployment
 from pipewren.deploy.live import WentLive, finish_deletion, go_live, stage
 from pipewren.deploy.prepare import errors_of, in_order, prepare, undo
 from pipewren.deploy.target import DeployTarget
+from pipewren.deploy.token_changes import describe_token_changes
 from pipewren.errors import Conflict, NotFound, PipewrenError, ProjectErrors, ProjectMistake
 from pipewren.serve.background import run_to_the_end, start_work
 from pipewren.serve.server import Server
@@ -53,6 +54,7 @@ class DeployOutcome:
     record: StoredDeployment | None
     errors: Notes = ()
     feedback: Notes = ()
+    token_changes: Notes = ()
 
 
 async def deploy_files(
@@ -156,6 +158,7 @@ async def _deploy(
         return _failed(server, workspace_id, nothing, more, order)
     changes = compare_projects(live.project, candidate.project)
     feedback = _feedback(candidate, live)
+    tokens = tuple(describe_token_changes(live.project, candidate.project))
     if candidate.digest == live.stored.digest or (changes.is_none and live.stored.digest):
         return DeployOutcome("no_changes", changes, live.stored, (), feedback)
     removed = changes.datasources.deleted
@@ -172,10 +175,10 @@ async def _deploy(
         return _failed(server, workspace_id, changes, errors, order)
     if order.check:
         await undo(target, prepared.stored)
-        return DeployOutcome("success", changes, None, (), feedback)
+        return DeployOutcome("success", changes, None, (), feedback, tokens)
     if not order.promote and not order.is_build:
         staged = server.staged[workspace_id] = stage(target, prepared)
-        return DeployOutcome("success", changes, staged.stored, (), feedback)
+        return DeployOutcome("success", changes, staged.stored, (), feedback, tokens)
     try:
         record = await _promote(server, prepared)
     except BaseException as error:
@@ -187,7 +190,7 @@ async def _deploy(
     if staged is not None and server.staged.get(workspace_id) is staged:  # of a build
         del server.staged[workspace_id]
         await undo(target_of(server, staged), staged.stored)
-    return DeployOutcome("success", changes, record, (), feedback)
+    return DeployOutcome("success", changes, record, (), feedback, tokens)
 
 
 async def _check_the_rest(

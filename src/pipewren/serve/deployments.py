@@ -51,7 +51,7 @@ async def deploy(request: RouteRequest, server: Server) -> Answer:
         **_names(outcome.changes),
         "disconnected_data_source_names": [],
         "new_data_connector_ids": [],
-        "token_changes": [],
+        "token_changes": list(outcome.token_changes),
         "data_movements": [],
     }
     body: dict[str, Any] = {"result": outcome.result, "deployment": described}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import jwt
 import pytest
 
+from pipewren.deploy.workspace_databases import drop_databases
 from pipewren.errors import EngineError, Unavailable
 from pipewren.sqltext import Sql
 from pipewren.storage.tokens import MEMBER_TOKEN
@@ -206,16 +207,26 @@ async def test_a_deleted_workspace_is_unknown_at_once_with_all_its_tokens(
     assert (await account.make("second"))["id"] != made["id"]
 
 
-async def test_the_databases_of_a_deleted_workspace_are_dropped(account: Account) -> None:
-    made = await account.make("second")
-    hex_id = made["id"].replace("-", "")
+@pytest.mark.parametrize("hex_id", ["a" * 32, "d" * 32])  # `w_d...` is no deployment's database
+async def test_the_databases_of_a_workspace_are_dropped_those_of_aliases_first(
+    account: Account, hex_id: str
+) -> None:
     account.engine.replies = {
         f"w_{hex_id}": f"w_{hex_id}\nw_{hex_id}_d0\nw_{hex_id}_d12\n".encode()
     }
     account.engine.executed.clear()
-    await account.ask("DELETE", f"/v1/workspaces/{made['id']}", account.user)
+    await drop_databases(account.engine, account.server.store, hex_id)
     dropped = [sql.split()[-1].strip("`") for sql in account.engine.executed]
     assert dropped == [f"w_{hex_id}_d0", f"w_{hex_id}_d12", f"w_{hex_id}"]
+
+
+async def test_a_deleted_workspace_takes_its_databases_with_it(account: Account) -> None:
+    made = await account.make("second")
+    database = "w_" + made["id"].replace("-", "")
+    account.engine.replies = {database: f"{database}\n".encode()}
+    account.engine.executed.clear()
+    await account.ask("DELETE", f"/v1/workspaces/{made['id']}", account.user)
+    assert [sql.split()[-1].strip("`") for sql in account.engine.executed] == [database]
 
 
 async def test_the_folders_workspace_is_not_deleted(account: Account) -> None:

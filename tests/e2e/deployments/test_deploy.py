@@ -34,6 +34,17 @@ def test_a_deploy_is_live_in_its_own_answer_and_the_one_before_ends(server: Runn
     assert deployment["new_datasource_names"] == ["events", "totals"]
     assert deployment["new_pipe_names"] == ["by_kind", "sums"]
     assert deployment["errors"] == []
+    permission = {"resource_name": "by_kind", "resource_type": "pipe", "permission": "READ"}
+    assert deployment["token_changes"] == [
+        {
+            "token_name": "dashboard",
+            "change_type": "new",
+            "permission_changes": {
+                "added_permissions": [permission],
+                "removed_permissions": [],
+            },
+        }
+    ]
     assert rows_of(server, "by_kind") == []
     assert listed(server) == [("1", "data_ready", True)]
     assert server.get("/v1/deployments/0")[1]["deployment"]["status"] in ("deleting", "deleted")
