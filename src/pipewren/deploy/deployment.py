@@ -3,6 +3,7 @@ deploy atomic for requests: each takes one `Deployment` at its start and keeps i
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -116,3 +117,13 @@ def known_columns(deployment: Deployment) -> dict[str, tuple[ResultColumn, ...]]
         for endpoint in deployment.endpoints.values()
         if endpoint.columns is not None
     }
+
+
+def outlive(first: Deployment, second: Deployment) -> None:
+    """Have `second` live at least as long as `first`. The two are one deployment with one database,
+    which is dropped at the end of the object that was live; requests may still hold the other."""
+    weakref.finalize(first, _let_go, second).atexit = False
+
+
+def _let_go(_: Deployment) -> None:
+    """The finalizer held it, and holds it no more."""

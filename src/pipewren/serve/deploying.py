@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pipewren.access.caller import change_keyring
 from pipewren.deploy.candidate import Candidate, files_without_mistakes, read_candidate
 from pipewren.deploy.changes import Changes, compare_projects
-from pipewren.deploy.deployment import Deployment
+from pipewren.deploy.deployment import Deployment, outlive
 from pipewren.deploy.live import WentLive, finish_deletion, go_live, stage
 from pipewren.deploy.prepare import errors_of, in_order, prepare, undo
 from pipewren.deploy.target import DeployTarget
@@ -217,6 +217,7 @@ async def _promote(server: Server, prepared: Deployment) -> StoredDeployment:
     target = target_of(server, prepared)
     async with server.writes.closed(workspace_id):
         went = await go_live(target, prepared, keep_removed=False)
+        outlive(prepared, went.deployment)
         _swap(server, went)
     return went.deployment.stored
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pipewren.deploy.deployment import outlive
 from pipewren.deploy.leftovers import drop_leftovers
 from pipewren.deploy.restore import (
     OpenedWorkspace,
@@ -62,4 +63,5 @@ async def describe_all(server: Server) -> None:
             continue
         described = await describe_endpoints(server.engine, deployment)
         if server.deployments.get(workspace_id) is deployment:
+            outlive(deployment, described)
             server.deployments = {**server.deployments, workspace_id: described}
