@@ -20,13 +20,9 @@ async def deploy_folder(target: DeployTarget, candidate: Candidate) -> Deploymen
     with target.store.begin() as connection:
         known = stored.list_deployments(connection, target.workspace.id)
         versions = stored.list_table_versions(connection, target.workspace.id)
-    live = next((one for one in known if one.is_live), None)
+    live = stored.find_live(known)
     if live is not None and live.digest == candidate.digest:
-        tables = {
-            one.datasource: one
-            for one in versions
-            if live.tables.get(one.datasource) == one.version
-        }
+        tables = {one.datasource: one for one in versions if live.has_table(one)}
         if await _is_whole(target, live, tables):
             target.progress(f"deployment {live.number} is unchanged")
             deployment = assemble(target, live, candidate, tables)

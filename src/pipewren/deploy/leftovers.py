@@ -31,5 +31,5 @@ async def drop_leftovers(target: DeployTarget) -> None:
     for database in await list_databases(target.engine, f"{target.workspace.database}_d"):
         if database not in keep:
             await drop_database(target.engine, target.store, database)
-    live = next((record for record in known if record.is_live), None)
+    live = stored.find_live(known)
     await show_views(target, live.views if live is not None else {})

@@ -42,7 +42,7 @@ async def go_live(target: DeployTarget, deployment: Deployment, *, keep_removed:
     with target.store.begin() as connection:
         known = stored.list_deployments(connection, workspace.id)
         versions = stored.list_table_versions(connection, workspace.id)
-    before = next((one for one in known if one.is_live), None)
+    before = stored.find_live(known)
     replaced, removed = _left_behind(before, deployment, versions)
     await _refuse_rows(target, deployment, replaced)
     await show_views(target, deployment.stored.views)
@@ -55,7 +55,7 @@ async def go_live(target: DeployTarget, deployment: Deployment, *, keep_removed:
         for version in doomed:
             stored.remove_table_version(connection, workspace.id, version)
         for view in stored.list_view_versions(connection, workspace.id):
-            if record.views.get(view.pipe) != view.version:
+            if not record.has_view(view):
                 stored.remove_view_version(connection, workspace.id, view)
     if before is not None:
         before = replace(before, is_live=False, state=State.DELETING)
@@ -128,11 +128,7 @@ def _left_behind(
     before: StoredDeployment | None, after: Deployment, versions: list[TableVersion]
 ) -> tuple[list[TableVersion], list[TableVersion]]:
     """The tables of the one before that are replaced by others, and those that have none."""
-    old = [
-        version
-        for version in versions
-        if before is not None and before.tables.get(version.datasource) == version.version
-    ]
+    old = [one for one in versions if before is not None and before.has_table(one)]
     replaced = [
         one
         for one in old

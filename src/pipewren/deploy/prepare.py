@@ -55,14 +55,7 @@ async def prepare(
     with target.store.begin() as connection:
         versions = stored.list_table_versions(connection, target.workspace.id)
         known_views = stored.list_view_versions(connection, target.workspace.id)
-        live = next(
-            (
-                one
-                for one in stored.list_deployments(connection, target.workspace.id)
-                if one.is_live
-            ),
-            None,
-        )
+        live = stored.find_live(stored.list_deployments(connection, target.workspace.id))
     database = target.workspace.database
     present = await list_tables(target.engine, database)
     tables = plan_tables(
@@ -117,9 +110,9 @@ async def undo(target: DeployTarget, record: StoredDeployment, errors: Notes = (
     own = [
         version
         for version in tables
-        if record.tables.get(version.datasource) == version.version
+        if record.has_table(version)
         and version.created_at == record.created_at
-        and all(one.tables.get(version.datasource) != version.version for one in others)
+        and not any(one.has_table(version) for one in others)
     ]
     for version in own:
         await drop_object(target.engine, target.store, database, version.table)
@@ -127,9 +120,7 @@ async def undo(target: DeployTarget, record: StoredDeployment, errors: Notes = (
         for version in own:
             stored.remove_table_version(connection, target.workspace.id, version)
         for view in views:
-            if record.views.get(view.pipe) == view.version and all(
-                one.views.get(view.pipe) != view.version for one in others
-            ):
+            if record.has_view(view) and not any(one.has_view(view) for one in others):
                 stored.remove_view_version(connection, target.workspace.id, view)
         state = State.FAILED if errors else State.DELETED
         stored.set_state(connection, record, state, errors=errors)

@@ -64,9 +64,5 @@ async def _restore(
     candidate = await read_candidate(
         {path: text.encode() for path, text in files.items()}, secrets=None, limits=limits
     )
-    tables = {
-        version.datasource: version
-        for version in versions
-        if record.tables.get(version.datasource) == version.version
-    }
+    tables = {one.datasource: one for one in versions if record.has_table(one)}
     return assemble(target, record, candidate, tables)

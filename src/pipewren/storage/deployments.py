@@ -6,7 +6,7 @@ Going live is one update of one row (design, decision 10).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -70,6 +70,13 @@ class StoredDeployment:
     def database(self) -> str:
         return f"w_{self.workspace_id}_d{self.number}"
 
+    def has_table(self, version: TableVersion) -> bool:
+        """Whether the data source's table is that version of it."""
+        return self.tables.get(version.datasource) == version.version
+
+    def has_view(self, version: ViewVersion) -> bool:
+        return self.views.get(version.pipe) == version.version
+
 
 @dataclass(frozen=True, slots=True)
 class TableVersion:
@@ -129,6 +136,11 @@ def list_deployments(connection: Connection, workspace_id: str) -> list[StoredDe
         )
         for row in connection.execute(select(deployments).where(own).order_by(deployments.c.number))
     ]
+
+
+def find_live(known: Iterable[StoredDeployment]) -> StoredDeployment | None:
+    """The one of a workspace's deployments that answers."""
+    return next((one for one in known if one.is_live), None)
 
 
 def next_number(connection: Connection, workspace_id: str) -> int:
