@@ -136,6 +136,9 @@ class Settings(BaseSettings):
     max_query_bytes: int = Field(
         262_144, ge=1000, description="The size limit of one compiled statement, in bytes."
     )
+    max_sql_bytes: int = Field(
+        8192, ge=100, description="The size limit of a statement sent as `q`, in bytes."
+    )
     max_body_bytes: int = Field(
         1_000_000, ge=1000, description="The size limit of a request's body, in bytes."
     )

@@ -36,7 +36,7 @@ def path_of(route: Route) -> str:
 
 
 def is_for_browsers(path: str) -> bool:
-    return path.startswith("/v0/pipes/")
+    return path.startswith(("/v0/pipes/", "/v0/sql"))
 
 
 def cors(answer: httpx2.Response) -> set[str]:
@@ -85,7 +85,7 @@ async def test_an_answer_may_be_read_by_any_origin_but_never_with_its_cookies(ap
     ("path", "method", "token", "status"),
     [
         (f"{CALL}?limit=x", "GET", READER, 400),
-        (f"{CALL}?q=SELECT+1", "GET", READER, 400),
+        ("/v0/sql", "GET", READER, 400),
         (f"{CALL}?a=%ff", "GET", READER, 400),
         (CALL, "GET", None, 403),
         (CALL, "GET", "wrong", 403),
@@ -122,7 +122,7 @@ async def test_each_route_tells_its_methods_without_a_token(api: Api, route: Rou
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.pattern)
-async def test_only_what_is_below_pipes_is_for_scripts_of_other_sites(
+async def test_only_endpoints_and_sql_are_for_scripts_of_other_sites(
     api: Api, route: Route
 ) -> None:
     path = path_of(route)

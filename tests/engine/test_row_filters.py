@@ -189,7 +189,7 @@ async def test_neither_statistics_nor_counts_tell_of_hidden_rows(tables: Tables)
         tables.here.statement(made.statement.sql, format="JSON"), database=made.database
     )
     raw = await tables.here.engine.run(statement)
-    shown = hide_scanned(raw)
+    shown = hide_scanned(raw, "JSON")
     assert raw.statistics.rows_read > shown.statistics.rows_read == 0
     document = json.loads(shown.body)
     assert document["statistics"]["rows_read"] == document["statistics"]["bytes_read"] == 0

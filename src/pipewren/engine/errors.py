@@ -81,6 +81,11 @@ _THROWN_BY_AUTHOR = 395  # `throwIf(x, 'text')`: the text is meant for the calle
 _NAMING_CODES = frozenset({36, 57, 60, 81, 218, 291, 390, 482, 519})
 # Their texts are dumps of the engine's structures, constants of the statement among them.
 _WITHHELD_CODES = frozenset({49, 1000, 1001})
+# Of names, types and numbers of arguments, and of limits: their texts hold no value of a row.
+_OF_THE_STATEMENT = frozenset(
+    {10, 16, 35, 36, 42, 43, 46, 47, 51, 53, 60, 62, 63, 80, 99, 125, 158, 164, 167, 168, 179, 184}
+    | {207, 215, 241, 306, 307, 352, 386, 394, 396, 403, 420, 440, 456, 457, 497, 524, 561, 636}
+)
 _MAX_TEXT = 1500
 _MAX_LOGGED = 4000
 
@@ -182,6 +187,12 @@ def make_timeout(limit_s: float | None) -> TimedOut:
     return TimedOut(
         f"[Error] The query ran over {bound} and was stopped. Read fewer rows, or raise the limit."
     )
+
+
+def tells_no_value(error: EngineError) -> bool:
+    """Whether the error is of the statement itself, found before any row was read, or of a
+    limit."""
+    return error.engine_code in _OF_THE_STATEMENT
 
 
 def withhold_details(error: EngineError) -> EngineError:

@@ -32,8 +32,8 @@ CORS: tuple[Header, ...] = (
         b"X-RateLimit-Reset, Retry-After",
     ),
 )
-# Nothing below this path hands out tokens.
-BROWSER_PATHS = "/v0/pipes/"
+# Nothing below these paths hands out tokens.
+BROWSER_PATHS = ("/v0/pipes/", "/v0/sql")
 PREFLIGHT: tuple[Header, ...] = (
     (b"access-control-allow-headers", b"authorization, content-type"),
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),

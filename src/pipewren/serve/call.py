@@ -6,7 +6,7 @@ Parameters come from the query string and, with POST, from a form or JSON body, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -68,7 +68,7 @@ class Repeated(list[str]):
 class EndpointCall(msgspec.Struct, frozen=True):
     """`values` are the template's parameters; `switches` are output settings that were asked for,
     as (name, "1") pairs in name order; `csv_header` is what was sent of that name; `is_staged` asks
-    the deployment that waits to be promoted."""
+    the deployment that waits to be promoted; `q` is SQL over the result."""
 
     name: str
     extension: str
@@ -77,6 +77,7 @@ class EndpointCall(msgspec.Struct, frozen=True):
     switches: tuple[tuple[str, str], ...] = ()
     csv_header: Value = None
     is_staged: bool = False
+    q: str | None = None
 
 
 def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) -> EndpointCall:
@@ -89,25 +90,35 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
     if not given:
         return EndpointCall(name, extension, token, {})
     if token is None and "token" in given:
-        token = _read_token(given["token"])
-    if "q" in given:
-        raise BadRequest(
-            "q is not supported yet: a statement over an endpoint's result needs the SQL guard. "
-            "Call the endpoint without q."
-        )
+        token = read_token(given["token"])
     if KEPT_FROM_TEMPLATES.isdisjoint(given):
         return EndpointCall(name, extension, token, given)
-    switches: tuple[tuple[str, str], ...] = ()
-    if not OUTPUT_SWITCHES.isdisjoint(given):
-        switches = tuple(
-            (switch, "1")
-            for switch in sorted(OUTPUT_SWITCHES & given.keys())
-            if str(_last(given[switch])).lower() in ("1", "true")
-        )
     values = {key: value for key, value in given.items() if key not in KEPT_FROM_TEMPLATES}
-    is_staged = _last(given.get(DEPLOYMENT)) == STAGING
-    csv_header = _last(given.get(CSV_HEADER))
-    return EndpointCall(name, extension, token, values, switches, csv_header, is_staged)
+    is_staged = last_of(given.get(DEPLOYMENT)) == STAGING
+    csv_header = last_of(given.get(CSV_HEADER))
+    q = read_sql(given)
+    return EndpointCall(
+        name, extension, token, values, read_switches(given), csv_header, is_staged, q
+    )
+
+
+def read_switches(given: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
+    """The output settings that were asked for."""
+    if OUTPUT_SWITCHES.isdisjoint(given):
+        return ()
+    return tuple(
+        (switch, "1")
+        for switch in sorted(OUTPUT_SWITCHES & given.keys())
+        if str(last_of(given[switch])).lower() in ("1", "true")
+    )
+
+
+def read_sql(given: Mapping[str, Value]) -> str | None:
+    """The parameter `q`; None where it was not sent, or is empty. Raises BadRequest."""
+    q = last_of(given.get("q"))
+    if q is not None and not isinstance(q, str):
+        raise BadRequest("The parameter q must be a text")
+    return q or None
 
 
 def read_bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -180,14 +191,28 @@ def read_body(body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, 
     )
 
 
-def _read_token(sent: Value) -> str:
-    token = _last(sent)
+def read_values(arrays: Container[str], given: Mapping[str, Value]) -> Mapping[str, Value]:
+    """A repeated name is a list for `Array` parameters, which `arrays` are; for the others its
+    last value counts (endpoints.md section 1). Lists of a JSON body stay what they are."""
+    for value in given.values():
+        if type(value) is Repeated:
+            break
+    else:
+        return given
+    return {
+        name: (list(value) if name in arrays else value[-1]) if type(value) is Repeated else value
+        for name, value in given.items()
+    }
+
+
+def read_token(sent: Value) -> str:
+    token = last_of(sent)
     if not isinstance(token, str):
         raise BadRequest("The parameter token must be a text")
     return token
 
 
-def _last(value: Value) -> Value:
+def last_of(value: Value) -> Value:
     return value[-1] if type(value) is Repeated else value
 
 

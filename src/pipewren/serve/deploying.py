@@ -234,7 +234,7 @@ def _swap(server: Server, went: WentLive) -> None:
         server.keyring = change_keyring(
             server.keyring, changed=went.tokens.changed, deleted=went.tokens.deleted
         )
-    server.row_filters.pop(workspace_id, None)
+    server.learned.pop(workspace_id, None)
     for endpoint in went.deployment.endpoints.values():
         before = old.endpoints.get(endpoint.id) if old is not None else None
         if before is not None and before.columns != endpoint.columns:

@@ -28,7 +28,8 @@ async def show_url(request: RouteRequest, server: Server) -> Answer:
         raise BadRequest("The parameter pipe is missing: it names the endpoint")
     endpoint = deployment.endpoint(name)
     authorize_endpoint(caller, endpoint.name, endpoint.id)
-    format = find_format(request.text("format") or "json")
+    extension = request.text("format") or "json"
+    find_format(extension)
     pairs: list[tuple[str, str]] = []
     for parameter in list_parameters(endpoint.pipe):
         sample = sample_value(parameter, must=endpoint.pipe.requires_parameters)
@@ -39,7 +40,7 @@ async def show_url(request: RouteRequest, server: Server) -> Answer:
     pairs.append(("token", request.token or ""))
     if request.text("__tb__deployment"):
         pairs.append(("__tb__deployment", request.text("__tb__deployment") or ""))
-    url = f"{request.base_url}/v0/pipes/{endpoint.name}.{format.extension}?{urlencode(pairs)}"
+    url = f"{request.base_url}/v0/pipes/{endpoint.name}.{extension}?{urlencode(pairs)}"
     return Answer(200, (TEXT_TYPE, (b"cache-control", b"no-store")), url.encode())
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from pipewren.deploy.deployment import Deployment
-from pipewren.serve.server import Server
+from pipewren.serve.server import Learned, Server
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.pipes import CompiledStatement
+from pipewren.sql.recent import Recent
 from pipewren.sql.row_filters import FilteredStatement, RowFilters, Schema
 from pipewren.sql.unfilterable import find_derived, find_unfilterable
+
+MAX_STATEMENTS = 1024  # of callers, each at most `max_sql_bytes` long
 
 
 async def filter_statement(
@@ -25,10 +28,15 @@ async def filter_statement(
 
 
 def filters_of(deployment: Deployment, server: Server) -> RowFilters:
-    """Made when a deployment's first filtered call comes, and kept with it."""
-    kept = server.row_filters.get(deployment.workspace.id)
-    if kept is not None and kept[0] is deployment:
-        return kept[1]
+    """The filters of a deployment."""
+    return learned_of(deployment, server).filters
+
+
+def learned_of(deployment: Deployment, server: Server) -> Learned:
+    """Made when a deployment's first call comes that needs it, and kept with it."""
+    kept = server.learned.get(deployment.workspace.id)
+    if kept is not None and kept.deployment is deployment:
+        return kept
     project = deployment.project
     schema = Schema(
         deployment.database,
@@ -39,8 +47,9 @@ def filters_of(deployment: Deployment, server: Server) -> RowFilters:
         find_derived(project, deployment.pipes),
     )
     functions = load_functions(server.engine.capabilities.version)
-    made = RowFilters(server.engine, schema, functions)
-    server.row_filters[deployment.workspace.id] = (deployment, made)
+    filters = RowFilters(server.engine, schema, functions)
+    made = Learned(deployment, filters, Recent(MAX_STATEMENTS))
+    server.learned[deployment.workspace.id] = made
     return made
 
 

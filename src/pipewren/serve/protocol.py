@@ -20,7 +20,7 @@ from pipewren.serve.traffic import Traffic
 
 _EXTENSIONS: dict[str, Any] = {ANSWER: {}}
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_BROWSER_PATHS = BROWSER_PATHS.encode()
+_BROWSER_PATHS = tuple(path.encode() for path in BROWSER_PATHS)
 _BODY_CHECK_S = 10.0
 _LINGER_S = 2.0  # for a client that is still sending to read why it was refused
 

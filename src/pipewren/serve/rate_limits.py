@@ -3,7 +3,6 @@ section 6)."""
 
 from __future__ import annotations
 
-from pipewren.access.grants import Grant
 from pipewren.access.rates import Rate
 from pipewren.access.rights import Caller
 from pipewren.deploy.deployment import Endpoint
@@ -12,17 +11,20 @@ from pipewren.serve.server import Server
 from pipewren.settings import Settings
 
 
-def find_rates(caller: Caller, endpoint: Endpoint, grant: Grant, settings: Settings) -> list[Rate]:
-    """Of the JWT's name, the token, the endpoint and the workspace, where they have one."""
+def find_rates(
+    caller: Caller, endpoint: Endpoint | None, rps: int | None, settings: Settings
+) -> list[Rate]:
+    """Of the JWT's name, the token, the endpoint and the workspace, where they have one. `endpoint`
+    is None for the Query API, `rps` is the JWT's."""
     workspace = caller.workspace_id
     rates: list[Rate] = []
-    if grant.rps is not None:
+    if rps is not None:
         key = ("jwt", workspace, caller.token_name)
-        rates.append(Rate(f"the JWT '{caller.token_name}'", key, grant.rps))
+        rates.append(Rate(f"the JWT '{caller.token_name}'", key, rps))
     if settings.rate_limit_per_token:
         key = ("token", workspace, caller.token_id)
         rates.append(Rate(f"the token '{caller.token_name}'", key, settings.rate_limit_per_token))
-    if settings.rate_limit_per_endpoint:
+    if settings.rate_limit_per_endpoint and endpoint is not None:
         key = ("endpoint", workspace, endpoint.id)
         rates.append(Rate(f"the endpoint '{endpoint.name}'", key, settings.rate_limit_per_endpoint))
     if settings.rate_limit_per_workspace:
@@ -32,10 +34,10 @@ def find_rates(caller: Caller, endpoint: Endpoint, grant: Grant, settings: Setti
 
 
 async def take_rates(
-    caller: Caller, endpoint: Endpoint, grant: Grant, server: Server
+    caller: Caller, endpoint: Endpoint | None, rps: int | None, server: Server
 ) -> tuple[Header, ...]:
     """Count the call; the headers for its answer. Raises TooManyRequests or Unavailable."""
-    rates = find_rates(caller, endpoint, grant, server.settings)
+    rates = find_rates(caller, endpoint, rps, server.settings)
     if not rates:
         return ()
     state = await server.rates.take(rates)

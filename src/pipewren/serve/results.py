@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from pipewren.deploy.deployment import Endpoint
 from pipewren.engine.contract import Lane, Result, Statement
-from pipewren.engine.errors import RESULT_TOO_LARGE, withhold_details
+from pipewren.engine.errors import RESULT_TOO_LARGE, tells_no_value, withhold_details
 from pipewren.errors import EngineError
 from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.documents import Joiner, make_joiner
@@ -36,24 +35,29 @@ _TOTALS = re.compile(r"\bTOTALS\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for besides rows. `is_filtered`: there are rows that the caller must not know
-    of, so errors and statistics tell nothing of what was read."""
+    """What is asked for besides rows. `id` is by what the requests inside are counted, `name` is
+    told to the caller. `is_filtered`: there are rows that the caller must not know of, so errors
+    and statistics tell nothing of what was read; `hides_values`: errors tell no value of a row."""
 
-    endpoint: Endpoint
+    id: str
+    name: str
     format: Format
     pace: Pace
     is_filtered: bool = False
+    hides_values: bool = False
 
 
 async def answer_statement(
     statement: Statement, asked: Asked, server: Server
 ) -> Answer | StreamedAnswer:
     """Raises EngineError, TimedOut or TooManyRequests while nothing is sent."""
-    if not asked.is_filtered:
+    if not (asked.is_filtered or asked.hides_values):
         return await _answer(statement, asked, server)
     try:
         return await _answer(statement, asked, server)
     except EngineError as error:
+        if not asked.is_filtered and tells_no_value(error):
+            raise
         raise withhold_details(error) from None
 
 
@@ -61,7 +65,7 @@ async def _answer(statement: Statement, asked: Asked, server: Server) -> Answer 
     pace = asked.pace
     if not pace.is_large:
         try:
-            with server.admission.slot(asked.endpoint.id):
+            with server.admission.slot(asked.id):
                 result = await server.engine.run(bound_small(statement))
         except EngineError as error:
             if error.engine_code != RESULT_TOO_LARGE:
@@ -74,7 +78,7 @@ async def _answer(statement: Statement, asked: Asked, server: Server) -> Answer 
     format = asked.format
     joiner = make_joiner(format.engine_format) if format.rewrite is None else None
     if joiner is None or _TOTALS.search(statement.sql):  # a stream knows no totals
-        with server.admission.slot(asked.endpoint.id):
+        with server.admission.slot(asked.id):
             result = await server.engine.run(bound_large(statement, server))
         pace.observe(result.statistics.elapsed_s)
         return await _whole(result, asked, server)
@@ -118,10 +122,10 @@ def max_rows(statement: Statement, max_bytes: int = _MAX_CONSTANT_BYTES) -> int:
     return 1 << (rows.bit_length() - 1) if rows > 1 else 1
 
 
-def too_large(endpoint: Endpoint, server: Server) -> EngineError:
+def too_large(name: str, server: Server) -> EngineError:
     """As the engine's own, whose count leaves out names and constant columns."""
     return EngineError(
-        f"[Error] The result of {endpoint.name} is larger than "
+        f"[Error] The result of {name} is larger than "
         f"{server.settings.max_result_bytes:,} bytes (max_result_bytes): add a LIMIT or select "
         "fewer columns. (TOO_MANY_ROWS_OR_BYTES)",
         engine_code=RESULT_TOO_LARGE,
@@ -132,9 +136,9 @@ def too_large(endpoint: Endpoint, server: Server) -> EngineError:
 
 async def _whole(result: Result, asked: Asked, server: Server) -> Answer:
     if len(result.body) > server.settings.max_result_bytes:
-        raise too_large(asked.endpoint, server)
+        raise too_large(asked.name, server)
     if asked.is_filtered:
-        result = hide_scanned(result)
+        result = hide_scanned(result, asked.format.engine_format)
     body = await finish_body(asked.format, result.body)
     return Answer(200, ((b"content-type", asked.format.content_type),), body)
 
@@ -164,7 +168,7 @@ async def _drain(
     max_bytes = server.settings.max_result_bytes
     size = 0
     try:
-        with server.admission.slot(asked.endpoint.id):
+        with server.admission.slot(asked.id):
             began = loop.time()
             stream = server.engine.stream(bound_stream(statement, server))
             try:
@@ -172,7 +176,7 @@ async def _drain(
                     part = joiner.join(chunk)
                     size += len(part)
                     if size > max_bytes:
-                        raise too_large(asked.endpoint, server)
+                        raise too_large(asked.name, server)
                     await spool.put(part)
             finally:
                 await stream.aclose()

@@ -9,7 +9,7 @@ from typing import Any
 from pipewren.access.caller import Caller
 from pipewren.deploy.deployment import Deployment
 from pipewren.errors import Forbidden
-from pipewren.serve.answers import Answer
+from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.bodies import Receive
 from pipewren.serve.call import DEPLOYMENT, STAGING, Value, read_bearer, read_body, read_pairs
 from pipewren.serve.callers import identify
@@ -60,7 +60,7 @@ class RouteRequest:
         return (self.sent(name) or "").lower() in ("true", "1")
 
 
-Handler = Callable[[RouteRequest, Server], Awaitable[Answer]]
+Handler = Callable[[RouteRequest, Server], Awaitable[Answer | StreamedAnswer]]
 
 
 def read_route_request(

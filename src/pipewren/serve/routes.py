@@ -25,11 +25,13 @@ from pipewren.serve import (
     local_tokens,
     openapi,
     pipes,
+    query,
+    query_helpers,
     tokens,
     variables,
     workspaces,
 )
-from pipewren.serve.answers import BROWSER_PATHS, PREFLIGHT, Answer
+from pipewren.serve.answers import BROWSER_PATHS, PREFLIGHT, Answer, StreamedAnswer
 from pipewren.serve.bodies import Receive, read_whole_body
 from pipewren.serve.route_request import Handler, read_route_request
 from pipewren.serve.server import Server
@@ -62,6 +64,7 @@ _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     (_NODE + "/copy", _WRITES),
     (_NODE + "/sink", _WRITES),
     (_NODE + "/materialization", _WRITES),
+    ("/v0/sql", {"GET": query.answer_sql, "POST": query.answer_sql}),
     (TOKENS, {"GET": tokens.show_all, "POST": tokens.create}),
     (TOKENS + "/{token}/refresh", {"POST": tokens.refresh}),
     (TOKENS + "/{token}", {"GET": tokens.show, "PUT": tokens.update, "DELETE": tokens.remove}),
@@ -96,6 +99,9 @@ _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     (JOBS, {"GET": jobs.list_jobs}),
     (JOBS + "/{job}", {"GET": jobs.show_job}),
     (JOBS + "/{job}/cancel", {"POST": jobs.cancel_job}),
+    ("/v0/sql_format", {"GET": query_helpers.format_query}),
+    ("/v0/sql_tables", {"POST": query_helpers.list_tables}),
+    ("/v0/sql_replace", {"POST": query_helpers.replace_tables}),
     ("/v0/connectors", {"GET": datasources.list_connectors}),
     ("/examples/query.http", {"GET": examples.show_url}),
     ("/version", {"GET": examples.show_version}),
@@ -105,7 +111,10 @@ _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
 
 # Handlers that read the body themselves, by `RouteRequest.receive`.
 UPLOADS: frozenset[Handler] = frozenset(
-    (deployments.build, deployments.deploy, append.append_file, append.replace_file)
+    (
+        *(deployments.build, deployments.deploy, append.append_file, append.replace_file),
+        query.answer_sql,
+    )
 )
 
 
@@ -130,7 +139,9 @@ ROUTES = tuple(_make_route(pattern, methods) for pattern, methods in _TABLE)
 _MATCHERS = tuple((compile_path(route.pattern)[0], route) for route in ROUTES)
 
 
-async def answer_route(scope: Mapping[str, Any], server: Server, receive: Receive) -> Answer:
+async def answer_route(
+    scope: Mapping[str, Any], server: Server, receive: Receive
+) -> Answer | StreamedAnswer:
     """Answer a request of any route but the hot one. Raises errors of `errors.py`.
 
     The body is read here, whole and as parameters, but for handlers that read it themselves, in

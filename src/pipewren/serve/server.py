@@ -19,15 +19,26 @@ from pipewren.serve.job_runner import Jobs
 from pipewren.serve.pace import Paces
 from pipewren.serve.spool import SpoolRoom
 from pipewren.settings import Settings
+from pipewren.sql.recent import Recent
 from pipewren.sql.row_filters import RowFilters
 from pipewren.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What is known of a deployment from the statements that were run over it: how to filter them,
+    and those that callers sent (serve/query.py), by text and rights."""
+
+    deployment: Deployment
+    filters: RowFilters
+    statements: Recent[Any, Any]
 
 
 @dataclass(slots=True)
 class Server:
     """`deployments` is the live deployment of each workspace, by workspace id; `limits`
-    are those of the engine's pooled connections, by lane; `row_filters` what is known of how to
-    filter a deployment, by workspace id; `background` what outlives the request that began it
+    are those of the engine's pooled connections, by lane; `learned` what is known of a
+    deployment's statements, by workspace id; `background` what outlives the request that began it
     (serve/background.py). `staged` are deployments that wait to be promoted, by workspace id;
     `deploying` the ids of workspaces that are being deployed to; `writes` keeps inserts and going
     live apart; `secrets` are values by workspace id and name."""
@@ -42,7 +53,7 @@ class Server:
     spool_room: SpoolRoom
     paces: Paces = field(default_factory=Paces)
     rates: RateLimiter = field(default_factory=RateLimiter)
-    row_filters: dict[str, tuple[Deployment, RowFilters]] = field(default_factory=dict)
+    learned: dict[str, Learned] = field(default_factory=dict)
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     staged: dict[str, Deployment] = field(default_factory=dict)
     deploying: set[str] = field(default_factory=set)

@@ -86,7 +86,7 @@ async def delete_workspace(server: Server, workspace: Workspace) -> None:
         if workspace_id not in ids
     }
     for workspace_id in ids:
-        server.row_filters.pop(workspace_id, None)
+        server.learned.pop(workspace_id, None)
         server.secrets.pop(workspace_id, None)
         server.staged.pop(workspace_id, None)
     await run_to_the_end(server, _drop_all(server, gone))

@@ -55,12 +55,18 @@ def put_filters_in(
     database: str,
     datasources: Collection[str],
     acting: Collection[str],
+    seals: bool = False,
 ) -> Tree:
-    """A copy of `tree` with `filter_mark(name)` as the condition for each table of `acting`."""
+    """A copy of `tree` with `filter_mark(name)` as the condition for each table of `acting`.
+    `seals`: a CTE right of IN becomes a subquery, which an alias outside the statement cannot
+    stand for (26.9, tried)."""
     tree = copy.deepcopy(tree)
-    reading = read_tree(tree, functions)
+    reading = read_tree(tree, functions, takes_databases=True)
+    if seals:
+        for use in reading.ctes_after_in:
+            put_right_of_in(use, use.name)
     for use in reading.uses:
-        if use.name not in datasources:
+        if use.name not in datasources or use.database not in ("", database):
             continue
         if isinstance(use.place, list):
             _replace_right_side(use, database, acting)
@@ -75,13 +81,21 @@ def put_filters_in(
 
 
 def _replace_right_side(use: TableUse, database: str, acting: Collection[str]) -> None:
-    old = use.place[1]
-    inner = _table(use.name, database)
     where = filter_mark(use.name) if use.name in acting else None
-    new = _subquery(inner, _identifier(where) if where else None)
+    _put_right(use, _subquery(_table(use.name, database), _identifier(where) if where else None))
+
+
+def put_right_of_in(use: TableUse, table: str) -> None:
+    """The rows of `table`, which is no table of a database, right of IN."""
+    _put_right(use, _subquery(_table(table), None))
+
+
+def _put_right(use: TableUse, subquery: Tree) -> None:
+    """`subquery` right of IN."""
+    old = use.place[1]
     if "alias" in old:
-        new["alias"] = old["alias"]
-    use.place[1] = new
+        subquery["alias"] = old["alias"]
+    use.place[1] = subquery
 
 
 def _replace_table(use: TableUse, database: str) -> None:
@@ -127,12 +141,10 @@ def _both(first: Tree, second: Tree) -> Tree:
     }
 
 
-def _table(name: str, database: str) -> Tree:
-    identifier = {
-        "type": "TableIdentifier",
-        "name": f"{database}.{name}",
-        "name_parts": [database, name],
-    }
+def _table(name: str, database: str = "") -> Tree:
+    identifier: Tree = {"type": "TableIdentifier", "name": name}
+    if database:
+        identifier |= {"name": f"{database}.{name}", "name_parts": [database, name]}
     return {"type": "TableExpression", "database_and_table_name": identifier}
 
 

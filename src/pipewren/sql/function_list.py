@@ -19,8 +19,9 @@ _COMBINATORS = (
     *("SimpleState", "OrDefault", "Distinct", "Resample", "ForEach", "ArgMax", "ArgMin", "OrNull"),
     *("Tuple", "Merge", "State", "Array", "Map", "If"),
 )
-# Made by the parser, not in system.functions: a lambda, and `untuple(x)`, which it spreads.
-_OF_THE_PARSER = ("lambda", "untuple")
+# Not in system.functions: a lambda, `untuple(x)`, which is spread, and what the analyzer makes
+# something else of.
+_OF_THE_PARSER = ("lambda", "untuple", "exists", "grouping")
 
 
 class Access(Enum):

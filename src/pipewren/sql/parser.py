@@ -16,6 +16,7 @@ _PARSE = Sql("SELECT parseQueryToJSON({q:String})")
 _PARAMETER_BYTES = 200_000
 # formatQueryFromJSON counts the tree's JSON, some 15 times the text, against max_query_size
 # (engine-guard.md section 1).
+_OPERATOR = frozenset({"is_operator"})
 _MORE_BYTES = (("max_query_size", "16000000"),)
 
 
@@ -37,6 +38,21 @@ async def parse_to_read(parser: Parser, sql: str) -> Tree:
     except (RecursionError, msgspec.DecodeError):
         raise BadRequest("The statement is nested too deeply.") from None
     return tree
+
+
+def is_same_statement(first: Any, second: Any) -> bool:
+    """Whether two trees are of one statement: the flag that a function was written as an operator
+    (`x::T`, `a || b`) is lost when some are written out, and means nothing."""
+    if first == second:
+        return True
+    if isinstance(first, dict) and isinstance(second, dict):
+        keys = first.keys() - _OPERATOR
+        return keys == second.keys() - _OPERATOR and all(
+            is_same_statement(first[key], second[key]) for key in keys
+        )
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(is_same_statement, first, second))
+    return False
 
 
 async def format_tree(parser: Parser, tree: Tree) -> str:

@@ -8,76 +8,20 @@ with a WITH of its own; a body does not see its own name, unless it recurs; a `v
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from pipewren.sql.author_settings import ALLOWED_SETTINGS
 from pipewren.sql.function_list import Access, FunctionList
 from pipewren.sql.lifting import Tree
+from pipewren.sql.tree_kinds import load_tree_kinds
 
-
-def _keys(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_ALLOWED: dict[str, frozenset[str]] = {
-    "SelectWithUnionQuery": _keys(
-        "union_mode list_of_modes list_of_selects is_outfile_append is_outfile_truncate "
-        "is_into_outfile_with_stdout"
-    ),
-    "SelectQuery": _keys(
-        "with recursive_with cte_aliases select distinct distinct_on tables prewhere where having "
-        "qualify window group_by group_by_all group_by_with_totals group_by_with_rollup "
-        "group_by_with_cube group_by_with_grouping_sets order_by order_by_all interpolate "
-        "limit_by limit_by_length limit_by_offset limit_length limit_offset limit_with_ties "
-        "settings"
-    ),
-    "TablesInSelectQuery": _keys("children"),
-    "TablesInSelectQueryElement": _keys("table_join table_expression array_join"),
-    "TableExpression": _keys(
-        "database_and_table_name subquery table_function final sample_size sample_offset "
-        "column_aliases"
-    ),
-    "TableIdentifier": _keys("name name_parts alias"),
-    "TableJoin": _keys("kind strictness locality on_expression using_expression_list is_natural"),
-    "ArrayJoin": _keys("kind expression_list"),
-    "SampleRatio": _keys("numerator denominator"),
-    "Subquery": _keys("children alias"),
-    "WithElement": _keys("name subquery is_materialized aliases"),
-    "ExpressionList": _keys("children"),
-    "Identifier": _keys("name name_parts alias"),
-    "Literal": _keys("value alias"),
-    "Function": _keys(
-        "name arguments parameters alias is_operator is_lambda_function is_window_function kind "
-        "window_name window_definition nulls_action"
-    ),
-    "WindowDefinition": _keys(
-        "parent_window_name partition_by order_by frame_is_default frame_type frame_begin_type "
-        "frame_begin_offset frame_begin_preceding frame_end_type frame_end_offset "
-        "frame_end_preceding"
-    ),
-    "WindowListElement": _keys("name definition"),
-    "OrderByElement": _keys(
-        "expression direction nulls_direction nulls_direction_was_explicitly_specified collation "
-        "with_fill fill_from fill_to fill_step fill_staleness"
-    ),
-    "InterpolateElement": _keys("column expr"),
-    "Asterisk": _keys("transformers expression"),
-    "QualifiedAsterisk": _keys("qualifier transformers"),
-    "ColumnsRegexpMatcher": _keys("pattern transformers"),
-    "QualifiedColumnsRegexpMatcher": _keys("pattern qualifier transformers"),
-    "ColumnsListMatcher": _keys("column_list transformers"),
-    "QualifiedColumnsListMatcher": _keys("qualifier column_list transformers"),
-    "ColumnsTransformerList": _keys("children"),
-    "ColumnsApplyTransformer": _keys("func_name parameters lambda lambda_arg"),
-    "ColumnsExceptTransformer": _keys("children is_strict pattern"),
-    "ColumnsReplaceTransformer": _keys("children is_strict"),
-    "ColumnsReplaceTransformerReplacement": _keys("name children"),
-    "SetQuery": _keys("changes"),
-}
-_MUST_BE_FALSE = _keys("is_outfile_append is_outfile_truncate is_into_outfile_with_stdout")
-_TABLE_FUNCTIONS = _keys("numbers numbers_mt generateseries generate_series values primes")
+_TABLE_FUNCTIONS = frozenset(
+    {"numbers", "numbers_mt", "generateseries", "generate_series", "values", "primes"}
+    | {"sqlstandardvalues"}  # FROM (VALUES (1, 'a'), ...)
+)
 IN_FUNCTIONS = frozenset(
     f"{scope}{name}{ending}"
     for scope in ("", "global")
@@ -86,33 +30,57 @@ IN_FUNCTIONS = frozenset(
 )
 
 
+class Part(Enum):
+    """What a hindrance is about."""
+
+    UNKNOWN = "unknown"  # a kind or key that is on no list: nothing can be said of what it does
+    FUNCTION = "function"
+    UNKNOWN_FUNCTION = "unknown function"
+    TABLE_FUNCTION = "table function"
+    TABLE = "table"
+    SETTINGS = "settings"
+    LAMBDA = "lambda"
+
+
 @dataclass(frozen=True, slots=True)
 class Hindrance:
-    """Why a filter could not act. `datasource`: on this one alone; None: on any."""
+    """Why a filter could not act. `datasource`: on this one alone; None: on any. `name` is that of
+    the function, table or setting, where there is one."""
 
     datasource: str | None
     reason: str
+    part: Part = Part.UNKNOWN
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TableUse:
     """A table in the tree: in `place` of a FROM, with the SELECT around it, or (`place` a list of
-    arguments) as the right side of IN."""
+    arguments) as the right side of IN. `database` is what the statement names it with."""
 
     name: str
     place: Any
     select: Tree | None
+    database: str = ""
 
 
 @dataclass(slots=True)
 class Reading:
     """`uses` are the tables that no WITH declares; `names` their names. `declared` are all names
-    that the statement gives: CTEs, aliases, parameters of lambdas. `is_odd`: FINAL, SAMPLE,
-    PREWHERE or `view(...)` is in it, which a CTE in a table's place would not stand."""
+    that the statement gives: CTEs, aliases, parameters of lambdas. `calls` are the names of the
+    functions that it calls or passes, `bare` its identifiers without a dot, `parameters` those of
+    its `{name:Type}`, `settings` the SELECTs with SETTINGS; `ctes_after_in` the CTEs right of IN,
+    by their places. `is_odd`: FINAL, SAMPLE, PREWHERE or `view(...)` is in it, which a CTE in a
+    table's place would not stand."""
 
     uses: list[TableUse] = field(default_factory=list)
     declared: set[str] = field(default_factory=set)
     hindrances: list[Hindrance] = field(default_factory=list)
+    calls: dict[str, None] = field(default_factory=dict)
+    bare: set[str] = field(default_factory=set)
+    parameters: set[str] = field(default_factory=set)
+    settings: list[Tree] = field(default_factory=list)
+    ctes_after_in: list[TableUse] = field(default_factory=list)
     is_odd: bool = False
 
     @property
@@ -123,41 +91,60 @@ class Reading:
 @dataclass(slots=True)
 class _Walk:
     functions: FunctionList
+    kinds: Mapping[str, frozenset[str]]
+    takes_databases: bool = False
     reading: Reading = field(default_factory=Reading)
     lambdas: set[str] = field(default_factory=set)
+    renamed: dict[str, set[str]] = field(default_factory=dict)  # identifier -> its aliases
     unknown: set[str] = field(default_factory=set)  # functions
     qualified: set[str] = field(default_factory=set)  # first parts, right of IN
     tables: set[str] = field(default_factory=set)
 
 
-def read_tree(tree: Tree, functions: FunctionList) -> Reading:
-    """Read a SELECT's tree. Its `uses` refer into `tree`, so that they can be changed."""
-    walk = _Walk(functions)
+def read_tree(tree: Tree, functions: FunctionList, *, takes_databases: bool = False) -> Reading:
+    """Read a SELECT's tree. Its `uses` refer into `tree`, so that they can be changed.
+    `takes_databases`: a table may be named with its database, which is its reader's to judge."""
+    walk = _Walk(functions, load_tree_kinds(functions.version), takes_databases)
     if tree.get("type") != "SelectWithUnionQuery":
         _hinder(walk, "it is no SELECT")
         return walk.reading
     _read_union(walk, tree, frozenset())
+    _check_lambdas(walk)
     for name in sorted(walk.unknown - walk.lambdas):
-        _hinder(walk, f"it calls {name[:60]}(), which is not on the list of functions")
+        reason = f"it calls {name[:60]}(), which is not on the list of functions"
+        _hinder(walk, reason, Part.UNKNOWN_FUNCTION, name)
     for name in sorted(walk.qualified - walk.reading.declared - walk.tables):
-        _hinder(walk, f"it names '{name[:60]}' with a dot right of IN")
+        _hinder(walk, f"it names '{name[:60]}' with a dot right of IN", Part.TABLE, name)
     return walk.reading
 
 
-def _hinder(walk: _Walk, reason: str) -> None:
-    one = Hindrance(None, reason)
+def _check_lambdas(walk: _Walk) -> None:
+    """A lambda with a function's name is called in its place, by all that is nested in the
+    statement: a filter's own `equals` too (26.9, tried, also through `f AS equals`)."""
+    names = list(walk.lambdas)
+    for name in names:
+        names += walk.renamed.pop(name, ())
+    walk.lambdas.update(names)
+    for name in sorted(walk.lambdas):
+        if walk.functions.find(name) is not None:
+            reason = f"it gives a lambda the name of the function {name[:60]}()"
+            _hinder(walk, reason, Part.LAMBDA, name)
+
+
+def _hinder(walk: _Walk, reason: str, part: Part = Part.UNKNOWN, name: str = "") -> None:
+    one = Hindrance(None, reason, part, name)
     if one not in walk.reading.hindrances:
         walk.reading.hindrances.append(one)
 
 
 def _check_keys(walk: _Walk, node: Tree) -> bool:
     kind = node.get("type")
-    allowed = _ALLOWED.get(kind) if isinstance(kind, str) else None
+    allowed = walk.kinds.get(kind) if isinstance(kind, str) else None
     if allowed is None:
         _hinder(walk, f"it holds a part of an unknown kind ({str(kind)[:40]})")
         return False
     for key, value in node.items():
-        if (key not in allowed and key != "type") or (key in _MUST_BE_FALSE and value is not False):
+        if not (key in allowed or key == "type" or (value is False and f"!{key}" in allowed)):
             _hinder(walk, f"it holds a part of an unknown kind ({kind} with {key[:40]})")
             return False
     alias = node.get("alias")
@@ -207,6 +194,7 @@ def _read_select(
                     inside = visible if recurs else outside | (own - {name})
                     _read(walk, element["subquery"], inside, None)
         elif key == "settings":
+            walk.reading.settings.append(select)
             _read_settings(walk, value)
         elif isinstance(value, dict):
             _read(walk, value, visible, select)
@@ -221,7 +209,7 @@ def _read_settings(walk: _Walk, node: Tree) -> None:
     if _check_keys(walk, node):
         for change in node.get("changes", ()):
             if change.get("name") not in ALLOWED_SETTINGS:
-                _hinder(walk, "it has SETTINGS inside")
+                _hinder(walk, "it has SETTINGS inside", Part.SETTINGS, str(change.get("name")))
 
 
 def children_of(node: Any) -> list[Tree]:
@@ -259,10 +247,23 @@ def _read(walk: _Walk, node: Tree, visible: frozenset[str], select: Tree | None)
         _read_function(walk, node, visible)
     elif kind == "ColumnsApplyTransformer" and "func_name" in node:
         _check_function(walk, node["func_name"])
-    elif kind == "Identifier" and not node["name"]:
-        _hinder(walk, "it has a name for which a parameter stands")
+    elif kind == "Identifier":
+        _read_identifier(walk, node)
+    elif kind == "QueryParameter":
+        walk.reading.parameters.add(str(node.get("name")))
+        if node.get("param_type") != "String":  # `{t:Identifier}` stands for a name
+            _hinder(walk, "it has a parameter that is no String")
     for child in _nodes_in(node):
         _read(walk, child, visible, select)
+
+
+def _read_identifier(walk: _Walk, node: Tree) -> None:
+    if not node["name"]:
+        _hinder(walk, "it has a name for which a parameter stands")
+    elif "name_parts" not in node:
+        walk.reading.bare.add(node["name"])
+        if "alias" in node:
+            walk.renamed.setdefault(node["name"], set()).add(node["alias"])
 
 
 def _read_table(walk: _Walk, node: Tree, visible: frozenset[str], select: Tree | None) -> None:
@@ -274,8 +275,12 @@ def _read_table(walk: _Walk, node: Tree, visible: frozenset[str], select: Tree |
             return
         name = table["name"]
         walk.tables.add(name)
-        if "name_parts" in table:
-            _hinder(walk, f"it names a table with its database ({name[:80]})")
+        parts = table.get("name_parts")
+        if parts and walk.takes_databases and len(parts) == 2:
+            walk.reading.uses.append(TableUse(parts[1], node, select, database=parts[0]))
+        elif parts:
+            reason = f"it names a table with its database ({name[:80]})"
+            _hinder(walk, reason, Part.TABLE, name)
         elif not name:
             _hinder(walk, "it has a name for which a parameter stands")
         elif name not in visible:
@@ -296,7 +301,8 @@ def _read_table_function(walk: _Walk, node: Tree, visible: frozenset[str]) -> No
         walk.reading.is_odd = True
         visible = frozenset()
     elif name.lower() not in _TABLE_FUNCTIONS:
-        _hinder(walk, f"it reads the table function {name[:60]}()")
+        reason = f"it reads the table function {name[:60]}()"
+        _hinder(walk, reason, Part.TABLE_FUNCTION, name)
     for child in _nodes_in(node):
         if child.get("type") == "ExpressionList" and name != "view":
             # What a table function's arguments see of WITH is not known: nothing in them may read.
@@ -311,7 +317,7 @@ def _read_table_function(walk: _Walk, node: Tree, visible: frozenset[str]) -> No
 def _read_function(walk: _Walk, node: Tree, visible: frozenset[str]) -> None:
     name = node["name"]
     arguments = children_of(node.get("arguments"))
-    if node.get("is_lambda_function"):
+    if node.get("is_lambda_function") or name == "lambda":  # `lambda((x, y), 1)` is one too
         if "alias" in node:
             walk.lambdas.add(node["alias"])
         for one in children_of(arguments[0].get("arguments")) if arguments else ():
@@ -321,20 +327,28 @@ def _read_function(walk: _Walk, node: Tree, visible: frozenset[str]) -> None:
     first = arguments[0] if arguments else {}
     if function is not None and function.takes_functions and first.get("type") == "Identifier":
         passed = walk.functions.find(first["name"])
+        if passed is not None:
+            walk.reading.calls[first["name"]] = None
         if passed is not None and passed.access is Access.NOBODY:
-            _hinder(walk, f"it passes {passed.name}() to {name}()")
+            reason = f"it passes {passed.name}() to {name}()"
+            _hinder(walk, reason, Part.FUNCTION, passed.name)
     if name.lower() in IN_FUNCTIONS and len(arguments) == 2:
         right = arguments[1]
         if right.get("type") == "Identifier":
             if "name_parts" in right:
                 walk.qualified.add(right["name_parts"][0])
-            elif right["name"] not in visible:
-                walk.reading.uses.append(TableUse(right["name"], arguments, None))
+            else:
+                uses = walk.reading.uses
+                if right["name"] in visible:
+                    uses = walk.reading.ctes_after_in
+                uses.append(TableUse(right["name"], arguments, None))
 
 
 def _check_function(walk: _Walk, name: str) -> None:
+    walk.reading.calls[name] = None
     function = walk.functions.find(name)
     if function is None:
         walk.unknown.add(name)
     elif function.access is Access.NOBODY:
-        _hinder(walk, f"it calls {name}(), which no row filter reaches")
+        reason = f"it calls {name}(), which no row filter reaches"
+        _hinder(walk, reason, Part.FUNCTION, name)

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipewren.errors import Forbidden
+from pipewren.errors import Forbidden, PipewrenError, StatementError
 from pipewren.sql.filter_conditions import FilterConditions
 from pipewren.sql.filtered_tree import find_tree_hindrances, put_filters_in
 from pipewren.sql.function_list import FunctionList
 from pipewren.sql.lifting import Lifted, join_parts, lift, split_at_marks
-from pipewren.sql.parser import Parser, format_tree
+from pipewren.sql.parser import Parser, format_tree, is_same_statement
 from pipewren.sql.pipes import CompiledStatement
-from pipewren.sql.query_tree import Hindrance
+from pipewren.sql.query_tree import Hindrance, Part
 from pipewren.sql.recent import Recent
 from pipewren.sql.shape import Opening
 from pipewren.sql.statement_facts import (
@@ -35,6 +35,14 @@ from pipewren.sqltext import Sql, quote_identifier
 # In which a rewritten statement runs: no data source has a bare name there.
 NO_DATABASE = ""
 
+# Words that mean a function where no column or alias has their name (26.9, all were tried).
+_OF_THE_DATABASE = frozenset({"currentdatabase", "current_database", "database", "schema"})
+_AS_FUNCTIONS = _OF_THE_DATABASE | {
+    *("today", "curdate", "current_date", "now", "current_timestamp", "localtime"),
+    *("localtimestamp", "user", "currentuser", "current_user", "session_user"),
+    *("currenthandler", "currentrequesturl"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class FilteredStatement:
@@ -42,6 +50,18 @@ class FilteredStatement:
 
     statement: CompiledStatement
     database: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedStatement:
+    """A statement that may be put into another one, with whatever names that one gives: `sql`
+    names every table with its database. `names` are bare words that it may mean functions by,
+    which an alias outside could still stand for, in lower case; `needs_database`: it asks for the
+    current database, or names what is in it as a text."""
+
+    sql: Sql
+    names: frozenset[str]
+    needs_database: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +78,10 @@ class Schema:
 class RowFilters:
     """The filters of one deployment, with what was learned of its statements and their texts."""
 
-    __slots__ = ("_conditions", "_functions", "_heads", "_parser", "_reader", "_schema", "_written")
+    __slots__ = (
+        *("_conditions", "_functions", "_heads", "_parser", "_reader", "_schema", "_sealed"),
+        "_written",
+    )
 
     def __init__(self, parser: Parser, schema: Schema, functions: FunctionList) -> None:
         self._parser = parser
@@ -67,6 +90,7 @@ class RowFilters:
         self._reader = StatementReader(parser, schema.columns, functions)
         self._conditions = FilterConditions(parser, schema.columns, functions)
         self._written: Recent[tuple[str, ...], tuple[str | int, ...]] = Recent(MAX_STATEMENTS)
+        self._sealed: Recent[tuple[str, ...], SealedStatement] = Recent(MAX_STATEMENTS)
         self._heads = {
             name: f"{quote_identifier(name)} AS (\nSELECT * FROM "
             f"{quote_identifier(schema.database)}.{quote_identifier(name)} WHERE "
@@ -98,6 +122,39 @@ class RowFilters:
             return FilteredStatement(replace(statement, sql=text), self._schema.database)
         text = await self._rewrite(statement, lifted or lift(sql), facts, conditions)
         return FilteredStatement(replace(statement, sql=text), NO_DATABASE)
+
+    async def seal(
+        self, statement: CompiledStatement, filters: Mapping[str, Sequence[str]]
+    ) -> SealedStatement:
+        """`statement` under `filters`, as `apply` has them, made fit for any place where a table
+        may stand. Raises as `apply` does, and StatementError where it cannot be done."""
+        sql = statement.sql
+        key = (sql, *[part for name in sorted(filters) for part in (name, *filters[name])])
+        sealed = self._sealed.find(key)
+        if sealed is None:
+            facts, lifted = await self._reader.read(sql)
+            for one in facts.reading.hindrances:
+                if one.part in (Part.UNKNOWN, Part.LAMBDA):
+                    raise StatementError(f"It cannot be read as a table: {one.reason}")
+            acting = [name for name in filters if name in facts.names]
+            if filters:
+                self._check(facts, filters, acting, ())
+            conditions = {name: await self._conditions.find(name, filters[name]) for name in acting}
+            lifted = lifted or lift(sql)
+            text = await self._rewrite(statement, lifted, facts, conditions, seals=True)
+            calls = frozenset(name.lower() for name in facts.reading.calls)
+            names = _AS_FUNCTIONS.intersection(name.lower() for name in facts.reading.bare)
+            needs_database = not (calls | names).isdisjoint(_OF_THE_DATABASE) or any(
+                name.startswith(("dict", "joinget")) for name in calls
+            )
+            sealed = SealedStatement(text, names, needs_database)
+            if len(sql) <= MAX_KEPT_CHARACTERS:
+                self._sealed.keep(key, sealed)
+        return sealed
+
+    async def condition(self, datasource: str, texts: Sequence[str]) -> str:
+        """One condition, in brackets, of which any of `texts` must be true. Raises BadRequest."""
+        return await self._conditions.find(datasource, texts)
 
     async def check(self, datasource: str, text: str) -> None:
         """Raises BadRequest for a text that is no filter over the data source's columns, and for a
@@ -156,28 +213,30 @@ class RowFilters:
         lifted: Lifted,
         facts: StatementFacts,
         conditions: Mapping[str, str],
+        *,
+        seals: bool = False,
     ) -> Sql:
+        acting = sorted(conditions)
         is_final = dict(statement.settings).get("final", "0") not in ("0", "false")
         hindrance = find_tree_hindrances(facts.reading, conditions, final=is_final)
         if hindrance is None and lifted.is_reserved:
             hindrance = Hindrance(None, "the statement holds a word that is kept for the server")
         if hindrance is not None:
-            raise _refuse(hindrance.datasource or min(conditions), hindrance.reason)
-        acting = sorted(conditions)
-        key = (*key_of(lifted, facts.marked.fixed), "\0", *acting)
+            raise _cannot(hindrance.datasource, acting, hindrance.reason)
+        key = (*key_of(lifted, facts.marked.fixed), "\0s" if seals else "\0", *acting)
         parts = self._written.find(key)
         if parts is None:
             try:
-                parts = await self._write(lifted, facts, acting)
+                parts = await self._write(lifted, facts, acting, seals=seals)
             except RecursionError:
-                raise _refuse(acting[0], "the statement is nested too deeply") from None
+                raise _cannot(None, acting, "the statement is nested too deeply") from None
             if len(statement.sql) <= MAX_KEPT_CHARACTERS:
                 self._written.keep(key, parts)
         values = (*lifted.values, *[conditions[name] for name in acting])
         return Sql(join_parts(parts, values))
 
     async def _write(
-        self, lifted: Lifted, facts: StatementFacts, acting: Sequence[str]
+        self, lifted: Lifted, facts: StatementFacts, acting: Sequence[str], *, seals: bool
     ) -> tuple[str | int, ...]:
         """The text of the filtered tree, its slots those of the statement's values and, behind
         them, of the conditions."""
@@ -187,11 +246,19 @@ class RowFilters:
             database=self._schema.database,
             datasources=self._schema.columns,
             acting=acting,
+            seals=seals,
         )
         text = await format_tree(self._parser, expected)
-        if await self._parser.parse(text) != expected:
-            raise _refuse(acting[0], "the statement is changed by being written out")
+        if not is_same_statement(await self._parser.parse(text), expected):
+            raise _cannot(None, acting, "the statement is changed by being written out")
         return split_at_marks(text, lifted, facts.marked.fixed, acting)
+
+
+def _cannot(datasource: str | None, acting: Sequence[str], reason: str) -> PipewrenError:
+    """Where no filter is in play, it is the text that cannot be put into another."""
+    if datasource is None and not acting:
+        return StatementError(f"It cannot be read as a table: {reason}")
+    return _refuse(datasource or acting[0], reason)
 
 
 def _refuse(datasource: str, reason: str) -> Forbidden:

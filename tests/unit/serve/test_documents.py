@@ -11,6 +11,7 @@ import pytest
 from pipewren.engine.contract import Statistics
 from pipewren.errors import EngineError
 from pipewren.serve.documents import Joiner, make_joiner
+from pipewren.serve.formats import NAMED
 
 STATISTICS = Statistics(elapsed_s=0.25, rows_read=10, bytes_read=80, result_rows=3)
 
@@ -69,10 +70,65 @@ def test_a_csv_header_stays_once_whatever_its_names_hold() -> None:
     ]
 
 
-@pytest.mark.parametrize("format", ["JSONEachRow", "CSV"])
+@pytest.mark.parametrize("format", ["JSONEachRow", "CSV", "TSV", "TabSeparated", "Native"])
 def test_lines_pass_as_they_are(format: str) -> None:
     assert join(format, b"1\n", b"2\n") == b"1\n2\n"
     assert join(format) == b""
+
+
+def test_a_csv_header_may_have_any_delimiter_and_end_of_line() -> None:
+    head = b'"a;""b""";"c"\r\n'
+    assert join("CSVWithNames", head + b"1;2\r\n", head + b"3;4\r\n") == head + b"1;2\r\n3;4\r\n"
+
+
+@pytest.mark.parametrize(
+    ("format", "head"),
+    [
+        ("TSVWithNames", b"a\tb\\nc\n"),
+        ("TabSeparatedWithNamesAndTypes", b"a\tb\nString\tString\n"),
+        ("JSONCompactEachRowWithNamesAndTypes", b'["a\\n"]\n["String"]\n'),
+        # two columns; a name of 200 bytes, whose length takes two, and one with line breaks
+        (
+            "RowBinaryWithNamesAndTypes",
+            b"\x02\xc8\x01" + b"n" * 200 + b"\x03a\nb" + b"\x05UInt8\x06String",
+        ),
+        (
+            "ODBCDriver2",
+            b"\x02\0\0\0"
+            + b"\x02\0\0\0\x04\0\0\0name\x03\0\0\0a\nb"
+            + b"\x02\0\0\0\x04\0\0\0type\x05\0\0\0UInt8",
+        ),
+    ],
+)
+def test_the_head_of_every_chunk_but_the_first_is_taken_off(format: str, head: bytes) -> None:
+    assert join(format, head + b"row 1", head + head, head + b"row 3") == (
+        head + b"row 1" + head + b"row 3"
+    )
+    assert join(format, head) == head
+    for chunks in ([head[:-1]], [head, b"x" + head], [b""], []):
+        with pytest.raises(EngineError, match=f"not in the format {format}"):
+            join(format, *chunks)
+
+
+def test_progress_comes_once_and_last() -> None:
+    head, row = (
+        b'{"meta":[{"name":"n","type":"String"}]}\n',
+        b'{"row":{"n":"{\\"progress\\":1}"}}\n',
+    )
+    progress = b'{"progress":{"read_rows":"5"}}\n'
+    joined = join(
+        "JSONStringsEachRowWithProgress", head + row + progress, progress + head + progress + row
+    )
+    assert joined == head + row + row + (
+        b'{"progress":{"read_rows":"10","read_bytes":"80","total_rows_to_read":"10",'
+        b'"elapsed_ns":"250000000"}}\n'
+    )
+
+
+@pytest.mark.parametrize("format", ["JSON", "JSONCompact", "JSONStrings"])
+def test_json_documents_name_their_own_format_where_one_is_not_known(format: str) -> None:
+    with pytest.raises(EngineError, match=f"not in the format {format} as"):
+        join(format, b"{}")
 
 
 @pytest.mark.parametrize(
@@ -91,5 +147,6 @@ def test_what_is_not_the_known_form_is_an_error_and_no_answer(
         join(format, *chunks)
 
 
-def test_parquet_cannot_be_streamed() -> None:
-    assert make_joiner("Parquet") is None
+def test_all_formats_but_two_can_be_streamed() -> None:
+    whole = {name for name, format in NAMED.items() if make_joiner(format.engine_format) is None}
+    assert whole == {"Parquet", "PrettyCompact"}

@@ -141,9 +141,23 @@ def test_scanned_rows_are_zeros_at_the_end_of_json_only() -> None:
         b'\n\t\t"bytes_read": 72\n\t}\n}\n'
     )
     value = rb'{"data": ["\n\t\"rows_read\": 9"],'
-    shown = hide_scanned(Result(value + b" " * 900 + end, Statistics(0.5, 9, 72, 1)))
+    shown = hide_scanned(Result(value + b" " * 900 + end, Statistics(0.5, 9, 72, 1)), "JSON")
     assert shown.body.startswith(value)
     assert shown.body.endswith(end.replace(b": 9,", b": 0,").replace(b": 72", b": 0"))
     assert shown.statistics == Statistics(0.5, 0, 0, 1)
-    csv = b'1,"rows_read"\n'
-    assert hide_scanned(Result(csv, Statistics())).body == csv
+    for format in ("CSV", "RowBinaryWithNamesAndTypes"):  # whose values may look so
+        assert hide_scanned(Result(end, Statistics()), format).body == end
+
+
+def test_lines_of_progress_are_one_without_numbers_whatever_was_read() -> None:
+    format = "JSONStringsEachRowWithProgress"
+    head = b'{"meta":[{"name":"{\\"progress\\":","type":"String"}]}\n'
+    row = b'{"row":{"{\\"progress\\":":"\\n{\\"progress\\":9}\\n"}}\n'
+    progress = b'{"progress":{"read_rows":"9","read_bytes":"72","elapsed_ns":"5"}}\n'
+    end = (
+        b'{"progress":{"read_rows":"0","read_bytes":"0","total_rows_to_read":"0",'
+        b'"elapsed_ns":"500000000"}}\n'
+    )
+    for body in (head + row, progress + head + progress + row + progress):
+        shown = hide_scanned(Result(body, Statistics(0.5, 9, 72, 1)), format)
+        assert shown == Result(head + row + end, Statistics(0.5, 0, 0, 1))

@@ -1,0 +1,230 @@
+"""SQL that callers send: the Query API, and `q` on endpoints (query-api.md; endpoints.md, `q`).
+
+    call ──▶ caller ──▶ text ──▶ checked, once for a text ──▶ tables put in ──▶ engine ──▶ answer
+
+What is accepted is `sql/caller_statement.py`'s to say; what a table's name means,
+`query_tables.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from pipewren.deploy.deployment import Endpoint
+from pipewren.errors import BadRequest, EngineError, NotFound
+from pipewren.serve.answers import Answer, Header, StreamedAnswer
+from pipewren.serve.bodies import read_whole_body
+from pipewren.serve.call import read_values
+from pipewren.serve.callers import identify
+from pipewren.serve.filtered_calls import filters_of, learned_of
+from pipewren.serve.formats import Format
+from pipewren.serve.pace import Pace
+from pipewren.serve.query_call import QueryCall, read_query_call
+from pipewren.serve.query_formats import find_query_format
+from pipewren.serve.query_tables import QueryTables
+from pipewren.serve.rate_limits import take_rates
+from pipewren.serve.results import Asked, answer_statement
+from pipewren.serve.route_request import RouteRequest
+from pipewren.serve.secret_values import NO_SECRETS, with_secrets
+from pipewren.serve.server import Server
+from pipewren.serve.statements import check_size, make_statement
+from pipewren.sql.caller_errors import query_error, refused
+from pipewren.sql.caller_statement import CallerStatement, read_caller_statement
+from pipewren.sql.function_list import load_functions
+from pipewren.sql.lifting import join_parts
+from pipewren.sql.pipes import CompiledPipe, CompiledStatement
+from pipewren.sql.row_filters import NO_DATABASE, FilteredStatement
+from pipewren.sqltext import Sql
+from pipewren.template.limits import TemplateLimits
+from pipewren.template.template import compile_template
+
+_SETTINGS = frozenset(
+    {"join_use_nulls", "group_by_use_nulls", "aggregate_functions_null_for_empty"}
+    | {"join_algorithm", "date_time_output_format"}
+)
+QUERY_API = "query_api"  # its name where endpoints have theirs (service-data-sources.md section 2)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStatement:
+    """A text that was seen before, and how long it takes."""
+
+    statement: CallerStatement
+    pace: Pace
+
+
+async def answer_sql(request: RouteRequest, server: Server) -> Answer | StreamedAnswer:
+    """`GET` and `POST /v0/sql`."""
+    assert request.receive is not None
+    body = await read_whole_body(request.scope, request.receive, server.settings.max_body_bytes)
+    return await call_query_api(read_query_call(request.scope, body), server, request.scope)
+
+
+async def call_query_api(
+    call: QueryCall, server: Server, scope: Mapping[str, Any] | None = None
+) -> Answer | StreamedAnswer:
+    """Answer `/v0/sql`. Raises errors of `errors.py` only, as query-api.md section 4 has them."""
+    server.admission.require_room()
+    caller = identify(call.token, server, scope)
+    deployment = server.deployment_of(caller.workspace_id, is_staged=call.is_staged)
+    rate_headers = await take_rates(caller, None, caller.rps, server)
+    tables = QueryTables(caller, deployment, server, call.values)
+    if call.pipeline is not None:
+        tables.open_pipe(_find_pipe(call.pipeline, tables))
+    known = await _read(call.sql, tables)
+    format = find_query_format(known.statement.format, from_=call.from_)
+    id = f"{QUERY_API}:{caller.workspace_id}"
+    asked = _ask(id, QUERY_API, format, known, tables)
+    return await _answer(known.statement, asked, tables, call.switches, rate_headers)
+
+
+async def answer_over_endpoint(
+    sql: str,
+    endpoint: Endpoint,
+    format: Format,
+    tables: QueryTables,
+    switches: tuple[tuple[str, str], ...],
+    headers: tuple[Header, ...],
+) -> Answer | StreamedAnswer:
+    """Answer `q` of an endpoint's call: `_` or the pipe's own name stands for its result. A FORMAT
+    in it loses to the extension. `tables.pipe` is the endpoint's; the caller may call it."""
+    known = await _read(sql, tables)
+    asked = _ask(endpoint.id, endpoint.name, format, known, tables)
+    return await _answer(known.statement, asked, tables, switches, headers)
+
+
+def _find_pipe(name: str, tables: QueryTables) -> CompiledPipe:
+    """The pipe of the parameter `pipeline`, by name or id. Raises NotFound, also for one that the
+    caller may not read."""
+    deployment = tables.deployment
+    pipe = deployment.pipes.get(name)
+    if pipe is None:
+        names = {pipe_id: one for one, pipe_id in deployment.pipe_ids.items()}
+        pipe = deployment.pipes.get(names.get(name, ""))
+    if pipe is None or not tables.may_read_pipe(pipe.name):
+        raise NotFound(f"The pipe '{name[:200]}' does not exist")
+    return pipe
+
+
+async def _read(text: str, tables: QueryTables) -> KnownStatement:
+    """The statement of a text, checked. What was found of a text holds for all callers with the
+    same rights."""
+    server, deployment, caller = tables.server, tables.deployment, tables.caller
+    most = server.settings.max_sql_bytes
+    if 4 * len(text) > most and len(text.encode(errors="replace")) > most:
+        raise BadRequest(
+            f"The statement is larger than {most:,} bytes (max_sql_bytes): send a shorter one, or "
+            "make it a pipe"
+        )
+    if text.startswith("%"):
+        text = _render(text[1:], tables)
+    memory = learned_of(deployment, server).statements
+    pipe = tables.pipe.name if tables.pipe is not None else ""
+    key = (text, pipe, None if caller.reads_all else caller.scopes)
+    known: KnownStatement | None = memory.find(key)
+    if known is None:
+        version = server.engine.capabilities.version
+        statement = await read_caller_statement(
+            text,
+            tables.resolve,
+            parser=server.engine,
+            functions=load_functions(version),
+            settings=_SETTINGS,
+            database=deployment.database,
+            may_run_own_text=caller.reads_all,
+        )
+        known = KnownStatement(statement, Pace())
+        memory.keep(key, known)
+    return known
+
+
+def _render(source: str, tables: QueryTables) -> str:
+    """A text that began with `%`. It sees no secrets: whoever writes a template could read them."""
+    server = tables.server
+    template = compile_template(
+        source, limits=TemplateLimits(max_output_bytes=server.settings.max_query_bytes)
+    )
+    values = read_values(template.array_parameters, tables.values)
+    return template.render(values, tables=tables.deployment.names).sql
+
+
+def _ask(id: str, name: str, format: Format, known: KnownStatement, tables: QueryTables) -> Asked:
+    return Asked(
+        id,
+        name,
+        format,
+        known.pace,
+        is_filtered=bool(tables.filters),
+        hides_values=not tables.caller.reads_all and bool(known.statement.derived),
+    )
+
+
+async def _answer(
+    statement: CallerStatement,
+    asked: Asked,
+    tables: QueryTables,
+    switches: tuple[tuple[str, str], ...],
+    headers: tuple[Header, ...],
+) -> Answer | StreamedAnswer:
+    server = tables.server
+    filtered = await _put_together(statement, tables)
+    check_size(filtered.statement.sql, server.settings.max_query_bytes)
+    runnable = make_statement(filtered, asked, switches, server)
+    if filtered.statement.secrets:
+        secrets = server.secrets.get(tables.caller.workspace_id, NO_SECRETS)
+        runnable = with_secrets(runnable, filtered.statement.secrets, secrets)
+    try:
+        answer = await answer_statement(runnable, asked, server)
+    except EngineError as error:
+        raise query_error(error) from None
+    return replace(answer, headers=answer.headers + headers) if headers else answer
+
+
+async def _put_together(statement: CallerStatement, tables: QueryTables) -> FilteredStatement:
+    """The statement with all its tables, and the database that it runs in."""
+    deployment = tables.deployment
+    is_open = statement.is_own_text
+    texts: list[str] = []
+    for derived in statement.derived:
+        sealed = await tables.statement_of(derived)
+        for name in sorted(sealed.names & statement.declared):
+            raise refused(
+                f"'{name}' is a function in '{derived.name}', and a name in the statement: give "
+                "it another one there"
+            )
+        is_open = is_open or sealed.needs_database
+        texts.append(f"(\n{sealed.sql}\n)")
+    if statement.filters:
+        filters = filters_of(deployment, tables.server)
+        texts += [await filters.condition(name, of) for name, of in statement.filters]
+    sql = join_parts(statement.parts, texts)
+    if statement.is_description:
+        sql = f"DESCRIBE (\n{sql}\n)"
+    inner = tables.statements
+    compiled = CompiledStatement(
+        Sql(sql),
+        max_threads=min((one.max_threads for one in inner if one.max_threads), default=None),
+        max_execution_time_s=min(
+            (one.max_execution_time_s for one in inner if one.max_execution_time_s), default=None
+        ),
+        settings=_merge([*(one.settings for one in inner), statement.settings]),
+        secrets=tuple(dict.fromkeys(name for one in inner for name in one.secrets)),
+    )
+    return FilteredStatement(compiled, deployment.database if is_open else NO_DATABASE)
+
+
+def _merge(all: Sequence[tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
+    """The settings of the pipes that are read and of the statement, which are one query's."""
+    merged: dict[str, str] = {}
+    for settings in all:
+        for name, value in settings:
+            if merged.setdefault(name, value) != value:
+                raise refused(
+                    f"The setting {name} has different values in the pipes that the statement "
+                    "reads, or in its own SETTINGS: read them one at a time"
+                )
+    return tuple(sorted(merged.items()))

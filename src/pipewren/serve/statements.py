@@ -1,0 +1,44 @@
+"""Compiled statements as the engine takes them: in their lane, under their limits."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from pipewren.engine.contract import Statement
+from pipewren.errors import BadRequest
+from pipewren.serve.results import Asked
+from pipewren.serve.server import Server
+from pipewren.sql.row_filters import FilteredStatement
+from pipewren.sqltext import Sql
+
+
+def check_size(sql: Sql, max_bytes: int) -> None:
+    """Raises BadRequest for a statement that the engine would refuse to read."""
+    if 4 * len(sql) > max_bytes and len(sql.encode()) > max_bytes:
+        raise BadRequest(
+            f"The statement is larger than {max_bytes:,} bytes (max_query_bytes): send fewer or "
+            "shorter values"
+        )
+
+
+def make_statement(
+    filtered: FilteredStatement,
+    asked: Asked,
+    switches: tuple[tuple[str, str], ...],
+    server: Server,
+) -> Statement:
+    """The compiled statement as the engine takes it: in its lane, under its limits."""
+    compiled, format, lane = filtered.statement, asked.format, asked.pace.lane
+    limits = server.limits[lane]
+    if compiled.max_threads is not None:
+        limits = replace(limits, max_threads=min(compiled.max_threads, limits.max_threads))
+    if compiled.max_execution_time_s is not None:
+        seconds = min(compiled.max_execution_time_s, server.settings.longest_execution_time_s)
+        limits = replace(limits, max_execution_time_s=seconds)
+    settings = compiled.settings
+    if switches or format.settings:
+        given = {**dict(settings), **dict(switches), **dict(format.settings)}
+        settings = tuple(sorted(given.items()))
+    return Statement(
+        compiled.sql, filtered.database, format.engine_format, limits, settings, lane=lane
+    )

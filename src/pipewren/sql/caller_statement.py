@@ -1,0 +1,350 @@
+"""A caller's SQL -> what may run of it (query-api.md section 3; engine-guard.md section 1).
+
+The engine's parser gives a tree; what is in it must be on the lists (`query_tree.py`), and each
+table must be one that the caller may read. Then either the caller's own text runs, where it names
+data sources only and all are the caller's whole, or the tree with every table put in its place is
+written, parsed again and compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from pipewren.errors import EngineError, Forbidden
+from pipewren.sql.caller_errors import (
+    QUERY_API,
+    refuse_hindrance,
+    refuse_kind,
+    refuse_restricted,
+    refused,
+    syntax_error,
+)
+from pipewren.sql.filtered_tree import find_tree_hindrances, put_filters_in, put_right_of_in
+from pipewren.sql.function_list import Access, FunctionList
+from pipewren.sql.lifting import FILTER_MARK, Tree
+from pipewren.sql.parser import Parser, format_tree, is_same_statement
+from pipewren.sql.query_tree import Reading, TableUse, children_of, read_tree
+from pipewren.sql.tokens import Kind, scan_tokens
+from pipewren.sqltext import quote_identifier, quote_literal
+
+TABLE_MARK = "pwtable_"
+_MARKS = re.compile(rf"\b(?:{TABLE_MARK}(\d+)|{FILTER_MARK}(\w+))\b")
+_DATABASE = re.compile(r"w_[0-9a-f]{6,}(?:_d\d+)?(?:\.|\Z)").match
+_OF_SESSIONS = frozenset(
+    {"currentdatabase", "currentuser", "currenthandler", "currentrequesturl", "session_user"}
+    | {"current_database", "current_user"}
+)
+_SHOW_KEYS = frozenset({"type", "like", "case_insensitive_like", "limit_length", "format_ast"})
+_TAIL = re.compile(r"(?:\sFORMAT\s+(\w+))?[\s;]*\Z", re.IGNORECASE | re.ASCII)
+_FIRST_CHARACTERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Datasource:
+    """A table of the deployment, of which the caller sees rows that meet any of `filters`; ()
+    where all are seen."""
+
+    name: str
+    filters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """Something whose rows a SELECT makes: a pipe, a node, a table of the server's own. `kind` and
+    `name` are for whoever resolved it."""
+
+    kind: str
+    name: str
+
+
+# (database or "", name) -> what the caller means by it; None: nothing that the caller may read.
+Resolve = Callable[[str, str], Datasource | Derived | None]
+
+
+@dataclass(frozen=True, slots=True)
+class CallerStatement:
+    """`parts` are text and slots, by number: those of the `derived` tables, and behind them the
+    conditions of the `filters` (data source, texts). `declared` are the names that the statement
+    gives, in lower case, which may not be words that a derived table means functions by. `format`
+    is that of its FORMAT, `settings` those of its SETTINGS. `is_own_text`: its names of tables are
+    bare, in the deployment's database; `is_description`: what runs is DESCRIBE of it."""
+
+    parts: tuple[str | int, ...]
+    derived: tuple[Derived, ...] = ()
+    filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    declared: frozenset[str] = frozenset()
+    format: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+    is_own_text: bool = False
+    is_description: bool = False
+
+
+async def read_caller_statement(
+    sql: str,
+    resolve: Resolve,
+    *,
+    parser: Parser,
+    functions: FunctionList,
+    settings: Collection[str],
+    database: str,
+    may_run_own_text: bool,
+) -> CallerStatement:
+    """Read, check and write a caller's statement. `settings` are the names that its SETTINGS may
+    have, `database` is that of the deployment's aliases; `may_run_own_text`: the caller may read
+    all that a bare name could mean there.
+
+    Raises BadRequest, Forbidden (a table that is unknown or not the caller's) or EngineError, each
+    as query-api.md section 4 has it.
+    """
+    if not sql.strip():
+        raise refused("Empty query")
+    if TABLE_MARK in sql or FILTER_MARK in sql or "\0" in sql:
+        raise refused("The statement holds a NUL character, or a word that is kept for the server")
+    try:
+        return await _Reader(resolve, parser, functions, settings, database, may_run_own_text).read(
+            sql
+        )
+    except RecursionError:
+        raise refused("The statement is nested too deeply") from None
+
+
+@dataclass(slots=True)
+class _Reader:
+    resolve: Resolve
+    parser: Parser
+    functions: FunctionList
+    settings: Collection[str]
+    database: str
+    may_run_own_text: bool
+
+    async def read(self, sql: str) -> CallerStatement:
+        described = _read_describe(sql)
+        text = sql if described is None else described
+        tree = await self._parse(text)
+        if tree.get("type") == "ShowTablesQuery":
+            text = _write_show_tables(tree)
+            tree = await self._parse(text)
+        if tree.get("type") != "SelectWithUnionQuery":
+            raise refuse_kind(str(tree.get("type")))
+        if described is not None and not _is_only_a_table(tree):
+            raise refused("DESCRIBE takes one table or one subquery in brackets")
+        format = tree.pop("format_ast", None)
+        lifted = tree.pop("settings_ast", None)
+        reading = read_tree(tree, self.functions, takes_databases=True)
+        chosen = self._read_settings(tree, reading, lifted)
+        self._check(reading)
+        meanings = [(use, self._resolve(use, reading)) for use in reading.uses]
+        statement = CallerStatement(
+            parts=(),
+            declared=frozenset(name.lower() for name in reading.declared),
+            format=format["name"] if format else None,
+            settings=chosen,
+            is_description=described is not None,
+        )
+        if self.may_run_own_text and not chosen and _names_bare_tables_only(meanings):
+            own = _cut_tail(text, statement.format)
+            if own is not None:
+                return replace(statement, parts=(own,), is_own_text=True)
+        return await self._write(statement, tree, reading, meanings)
+
+    async def _parse(self, text: str) -> Tree:
+        try:
+            return await self.parser.parse(text)
+        except EngineError as error:
+            tokens = scan_tokens(text[:_FIRST_CHARACTERS])
+            raise syntax_error(error, tokens[0].text if tokens else "") from None
+
+    def _check(self, reading: Reading) -> None:
+        """Everything that is refused whatever the caller may read."""
+        for hindrance in reading.hindrances:
+            raise refuse_hindrance(hindrance)
+        for name in reading.calls:
+            function = self.functions.find(name)
+            if function is not None and function.access is not Access.ANYONE:
+                raise refuse_restricted(f"function {name[:60]}")
+        if reading.parameters:
+            raise refused(
+                "Query parameters, {name:Type}, cannot be given a value here: use a template"
+            )
+        for name in sorted(reading.declared):
+            # A CTE `db.t` is read where `db.t` is meant (26.9, tried).
+            if _DATABASE(name):
+                raise refused(f"The name {name[:60]} is kept for the server: choose another one")
+        for name in sorted(reading.bare - reading.declared):
+            if name.lower() in _OF_SESSIONS:
+                raise refuse_restricted(f"function {name[:60]}")
+
+    def _read_settings(
+        self, tree: Tree, reading: Reading, lifted: Tree | None
+    ) -> tuple[tuple[str, str], ...]:
+        """Those at the end, taken off the tree. The engine ignores others, so they are refused."""
+        last = tree["list_of_selects"]["children"][-1]
+        changes: list[Tree] = list(lifted.get("changes", ())) if lifted else []
+        for select in reading.settings:
+            if select is not last:
+                raise refused("SETTINGS can stand at the end of the whole statement only")
+            changes += select.pop("settings").get("changes", ())
+        found: dict[str, str] = {}
+        for change in changes:
+            name, value = str(change.get("name")), change.get("value")
+            if name not in self.settings:
+                raise refuse_restricted(f"setting '{name[:60]}'")
+            if not isinstance(value, dict) or not isinstance(value.get("value"), str | int):
+                raise refused(f"The value of the setting {name} is no number or text")
+            found[name] = str(value["value"])[:100]
+        return tuple(sorted(found.items()))
+
+    def _resolve(self, use: TableUse, reading: Reading) -> Datasource | Derived | None:
+        """None for a name right of IN that is a column's or an alias."""
+        meaning = self.resolve(use.database, use.name)
+        if isinstance(use.place, list):
+            if meaning is not None and use.name in reading.declared:
+                raise refused(
+                    f"'{use.name[:60]}' right of IN is the name of two things: give the alias or "
+                    "the CTE another name"
+                )
+            return meaning
+        if meaning is None:
+            name = f"{use.database}.{use.name}" if use.database else use.name
+            raise Forbidden(f"Resource '{name[:200]}' not found", documentation=QUERY_API)
+        return meaning
+
+    async def _write(
+        self,
+        statement: CallerStatement,
+        tree: Tree,
+        reading: Reading,
+        meanings: Sequence[tuple[TableUse, Datasource | Derived | None]],
+    ) -> CallerStatement:
+        filters = {
+            one.name: one.filters
+            for _, one in meanings
+            if isinstance(one, Datasource) and one.filters
+        }
+        hindrance = find_tree_hindrances(reading, filters, final=False)
+        if hindrance is not None:
+            raise Forbidden(
+                f"The token has a row filter on '{hindrance.datasource}', which cannot be applied "
+                f"here: {hindrance.reason}. Write the statement differently"
+            )
+        derived: dict[Derived, int] = {}
+        for use, meaning in meanings:
+            if isinstance(meaning, Derived):
+                slot = derived.setdefault(meaning, len(derived))
+                _put_mark(use, f"{TABLE_MARK}{slot}")
+            elif isinstance(meaning, Datasource) and use.database:
+                _qualify(use, self.database)
+        names = {one.name for _, one in meanings if isinstance(one, Datasource)}
+        expected = put_filters_in(
+            tree, self.functions, database=self.database, datasources=names, acting=filters
+        )
+        text = await format_tree(self.parser, expected)
+        if not is_same_statement(await self.parser.parse(text), expected):
+            raise refused("The statement is changed by being written out: write it more plainly")
+        pairs = tuple(sorted(filters.items()))
+        parts = _split(text, len(derived), [name for name, _ in pairs])
+        return replace(statement, parts=parts, derived=tuple(derived), filters=pairs)
+
+
+def _read_describe(sql: str) -> str | None:
+    """`DESCRIBE t`, which the parser has no tree for, as `SELECT * FROM t`; None for what is no
+    DESCRIBE. What that makes of any other text is checked by its tree (`_is_only_a_table`)."""
+    tokens = scan_tokens(sql[:_FIRST_CHARACTERS])
+    if not tokens or tokens[0].keyword not in ("DESCRIBE", "DESC"):
+        return None
+    rest = tokens[1:]
+    if len(rest) > 1 and rest[0].keyword == "TABLE" and rest[1].kind is not Kind.OTHER:
+        rest = rest[1:]
+    if not rest:
+        return "SELECT * FROM "  # the parser says what is missing
+    if rest[0].keyword not in ("SELECT", "WITH", "FROM"):
+        return "SELECT * FROM " + sql[rest[0].start :]
+    tokens = scan_tokens(sql)
+    while tokens[-1].text == ";":
+        tokens.pop()
+    end = len(tokens)
+    if tokens[-2].keyword == "FORMAT" and tokens[-1].is_name:
+        end -= 2
+    inner = sql[rest[0].start : tokens[end - 1].end]
+    return f"SELECT * FROM (\n{inner}\n) {sql[tokens[end - 1].end : tokens[-1].end]}"
+
+
+def _is_only_a_table(tree: Tree) -> bool:
+    selects = children_of(tree.get("list_of_selects"))
+    if len(selects) != 1 or selects[0].keys() != {"type", "select", "tables"}:
+        return False
+    columns = children_of(selects[0]["select"])
+    elements = children_of(selects[0]["tables"])
+    return columns == [{"type": "Asterisk"}] and (
+        len(elements) == 1 and elements[0].keys() == {"type", "table_expression"}
+    )
+
+
+def _write_show_tables(tree: Tree) -> str:
+    """`SHOW TABLES [LIKE 'x'] [LIMIT n]` as a SELECT of the workspace's tables."""
+    for key, value in tree.items():
+        if key not in _SHOW_KEYS and value is not False:
+            raise refused("SHOW TABLES takes LIKE, LIMIT and FORMAT only")
+    sql = "SELECT name FROM system.tables"
+    if "like" in tree:
+        operator = "ILIKE" if tree.get("case_insensitive_like") else "LIKE"
+        sql += f" WHERE name {operator} {quote_literal(str(tree['like']))}"
+    sql += " ORDER BY name"
+    limit = tree.get("limit_length")
+    if limit is not None:
+        number = limit.get("value", {}).get("value")
+        if limit.get("type") != "Literal" or not isinstance(number, int):
+            raise refused("SHOW TABLES takes a number after LIMIT")
+        sql += f" LIMIT {number}"
+    if "format_ast" in tree:
+        sql += f" FORMAT {quote_identifier(str(tree['format_ast'].get('name')))}"
+    return sql
+
+
+def _names_bare_tables_only(
+    meanings: Sequence[tuple[TableUse, Datasource | Derived | None]],
+) -> bool:
+    return all(
+        meaning is None
+        or (isinstance(meaning, Datasource) and not meaning.filters and not use.database)
+        for use, meaning in meanings
+    )
+
+
+def _cut_tail(sql: str, format: str | None) -> str | None:
+    """`sql` without the FORMAT that its tree has and without semicolons, which may not stand inside
+    brackets; None where that is not plain to see. Where the tail is the end of a comment, it is
+    one in what is left, too."""
+    tail = _TAIL.search(sql)
+    if tail is None or tail[1] != format:
+        return None
+    return sql[: tail.start()]
+
+
+def _put_mark(use: TableUse, mark: str) -> None:
+    if isinstance(use.place, list):
+        put_right_of_in(use, mark)
+        return
+    table = use.place["database_and_table_name"]
+    table.setdefault("alias", use.name)
+    table["name"] = mark
+    table.pop("name_parts", None)
+
+
+def _qualify(use: TableUse, database: str) -> None:
+    """`workspace.events` is the deployment's table."""
+    table = use.place["database_and_table_name"]
+    table |= {"name": f"{database}.{use.name}", "name_parts": [database, use.name]}
+    table.setdefault("alias", use.name)
+
+
+def _split(text: str, count: int, filtered: Sequence[str]) -> tuple[str | int, ...]:
+    parts: list[str | int] = []
+    position = 0
+    for mark in _MARKS.finditer(text):
+        slot = int(mark[1]) if mark[1] else count + filtered.index(mark[2])
+        parts += (text[position : mark.start()], slot)
+        position = mark.end()
+    return (*parts, text[position:])

@@ -1,0 +1,10 @@
+-- One statement a line, over the tables of tables.sql.
+DESCRIBE events
+DESC users
+DESCRIBE TABLE totals
+DESCRIBE (SELECT id, page, n + 1 AS m FROM events)
+DESC (SELECT tenant, count() AS c FROM events GROUP BY tenant);
+DESCRIBE (WITH u AS (SELECT id FROM users) SELECT * FROM u)
+SHOW TABLES
+SHOW TABLES LIKE 'u%'
+SHOW TABLES LIMIT 2
