@@ -332,7 +332,7 @@ ERRORS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("BREW", "/v0/pipes/top.json", {}),
     ("GET", "/v0/pipes/top.json?limit=x", {}),
     ("GET", "/v0/pipes/top.json?a=%ff", {}),
-    ("GET", "/v0/pipes/top.json?q=SELECT+1", {}),
+    ("GET", "/v0/pipes/top.json?q=%20", {}),
     ("GET", "/v0/pipes/top.json?" + "&".join(f"p{n}=1" for n in range(1001)), {}),
     ("GET", "/v0/pipes/top.json", {"token": None}),
     ("GET", "/v0/pipes/top.", {}),

@@ -4,10 +4,11 @@ request its id and every error its JSON shape."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
 from typing import Any
 
-from pipewren.errors import MethodNotAllowed, Unavailable
+from pipewren.errors import MethodNotAllowed, PipewrenError, Unavailable
 from pipewren.serve.answers import (
     BROWSER_PATHS,
     PREFLIGHT,
@@ -21,11 +22,12 @@ from pipewren.serve.bodies import Receive, read_whole_body
 from pipewren.serve.call import read_call
 from pipewren.serve.request import call_endpoint
 from pipewren.serve.request_ids import make_request_ids
+from pipewren.serve.request_record import HUNG_UP, begin_record
 from pipewren.serve.routes import OPENAPI, answer_route
-from pipewren.serve.sending import send_answer
+from pipewren.serve.sending import CutOff, send_answer
 from pipewren.serve.server import Server
 
-Scope = Mapping[str, Any]
+Scope = MutableMapping[str, Any]
 
 PIPES = "/v0/pipes/"
 REFUSAL_PAUSE_S = 0.035
@@ -44,10 +46,14 @@ class App:
             await self._serve_other(scope, receive, send)
             return
         request_id = next(self._request_ids)
+        record = begin_record(request_id, scope)
         try:
             answer = await self._route(scope, receive)
+            record.status = answer.status
         except Exception as error:  # noqa: BLE001 - the one place that turns errors into answers
             answer = error_answer(error, request_id)
+            record.status = answer.status
+            record.error = error.message if isinstance(error, PipewrenError) else "Internal error"
             if answer.status == 429:
                 # A caller who asks again at once would take the time of those who are answered.
                 await asyncio.sleep(REFUSAL_PAUSE_S)
@@ -56,9 +62,24 @@ class App:
             # nobody waits for any more, and then nothing is sent.
             stopped = Unavailable("The server is stopping: try again in a moment")
             answer = error_answer(stopped, request_id)
-        await send_answer(
-            scope, send, answer, request_id, cors=scope["path"].startswith(BROWSER_PATHS)
-        )
+            is_stopping = self.server is None
+            record.status = answer.status if is_stopping else HUNG_UP
+            record.error = stopped.message if is_stopping else "The client hung up"
+        try:
+            await send_answer(
+                scope, send, answer, request_id, cors=scope["path"].startswith(BROWSER_PATHS)
+            )
+        except CutOff as cut:
+            record.error = str(cut)
+            raise
+        except asyncio.CancelledError:
+            record.status, record.error = HUNG_UP, "The client hung up"
+            raise
+        finally:
+            record.ended_s = perf_counter()
+            if self.server is not None:
+                for observe in self.server.observers:
+                    observe(record)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

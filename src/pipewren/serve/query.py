@@ -27,6 +27,7 @@ from pipewren.serve.query_call import QueryCall, read_query_call
 from pipewren.serve.query_formats import find_query_format
 from pipewren.serve.query_tables import QueryTables
 from pipewren.serve.rate_limits import take_rates
+from pipewren.serve.request_record import note_caller, record_of
 from pipewren.serve.results import Asked, answer_statement
 from pipewren.serve.route_request import RouteRequest
 from pipewren.serve.secret_values import NO_SECRETS, with_secrets
@@ -72,7 +73,9 @@ async def call_query_api(
     caller = identify(call.token, server, scope)
     deployment = server.deployment_of(caller.workspace_id, is_staged=call.is_staged)
     rate_headers = await take_rates(caller, None, caller.rps, server)
-    tables = QueryTables(caller, deployment, server, call.values)
+    record = record_of(scope)
+    note_caller(record, caller, QUERY_API, QUERY_API)
+    tables = QueryTables(caller, deployment, server, call.values, record=record)
     if call.pipeline is not None:
         tables.open_pipe(_find_pipe(call.pipeline, tables))
     known = await _read(call.sql, tables)
@@ -159,6 +162,7 @@ def _ask(id: str, name: str, format: Format, known: KnownStatement, tables: Quer
         format,
         known.pace,
         is_filtered=bool(tables.filters),
+        record=tables.record,
         hides_values=not tables.caller.reads_all and bool(known.statement.derived),
     )
 

@@ -27,7 +27,7 @@ from pipewren.sql.caller_errors import (
 )
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.lifting import Tree
-from pipewren.sql.parser import format_tree, parse_to_read
+from pipewren.sql.parser import format_tree, is_same_statement, parse_to_read
 from pipewren.sql.query_tree import Reading, TableUse, read_tree
 from pipewren.sqltext import Sql
 
@@ -93,24 +93,28 @@ async def replace_tables(request: RouteRequest, server: Server) -> Answer:
     with server.admission.slot(workspace_id):
         try:
             tree = await server.engine.parse(query)
-            tail = _take_tail(tree)
-            reading = _read_select(tree, server)
-            _require_readable(reading)
-            for use in reading.uses:
-                new = replacements.get(f"{use.database}.{use.name}" if use.database else use.name)
-                if new is not None:
-                    _replace(use, new, reading)
-            tree |= tail
-            text = await format_tree(server.engine, tree)
-            written = await server.engine.parse(text)
         except EngineError as error:
             raise syntax_error(error) from None
-    if written != tree:
-        raise refused(
-            "The statement holds a part that ClickHouse's parser does not write as it reads it, a "
-            "number such as -0.0 or 1e20: write it in another way"
-        )
-    return json_answer(200, {"query": text})
+        tail = _take_tail(tree)
+        reading = _read_select(tree, server)
+        _require_readable(reading)
+        for use in reading.uses:
+            new = replacements.get(f"{use.database}.{use.name}" if use.database else use.name)
+            if new is not None:
+                _replace(use, new, reading)
+        tree |= tail
+        return json_answer(200, {"query": await _write(tree, server)})
+
+
+async def _write(tree: Tree, server: Server) -> str:
+    """Raises BadRequest where the text would not be of the same statement."""
+    try:
+        text = await format_tree(server.engine, tree)
+        if is_same_statement(await server.engine.parse(text), tree):
+            return text
+    except EngineError:
+        pass
+    raise refused("The statement is changed by being written out: write it more plainly")
 
 
 def _identify(request: RouteRequest, server: Server) -> str:

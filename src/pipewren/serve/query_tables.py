@@ -17,6 +17,7 @@ from pipewren.deploy.deployment import Deployment
 from pipewren.errors import StatementError
 from pipewren.serve.call import Value, read_values
 from pipewren.serve.filtered_calls import filters_of
+from pipewren.serve.request_record import RequestRecord, record_of
 from pipewren.serve.secret_values import NO_SECRETS
 from pipewren.serve.server import Server
 from pipewren.serve.system_tables import SYSTEM_TABLES
@@ -33,7 +34,8 @@ _PIPE, _NODE, _SYSTEM = "pipe", "node", "system"
 class QueryTables:
     """The tables of one request. `pipe` is the one that `_` stands for, which the caller may read,
     and `has_nodes` whether names of its nodes are tables too (client-compat.md section 3);
-    `values` are the request's. `statements` are those that have been put in, in order."""
+    `values` and `record` are the request's. `statements` are those that have been put in, in
+    order."""
 
     caller: Caller
     deployment: Deployment
@@ -41,6 +43,7 @@ class QueryTables:
     values: Mapping[str, Value]
     pipe: CompiledPipe | None = None
     has_nodes: bool = False
+    record: RequestRecord = field(default_factory=lambda: record_of(None))
     statements: list[CompiledStatement] = field(default_factory=list)
     filters: Mapping[str, list[str]] = field(init=False)
 

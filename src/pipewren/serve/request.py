@@ -21,6 +21,7 @@ from pipewren.serve.formats import find_format
 from pipewren.serve.query import answer_over_endpoint
 from pipewren.serve.query_tables import QueryTables
 from pipewren.serve.rate_limits import take_rates
+from pipewren.serve.request_record import note_caller, record_of
 from pipewren.serve.results import Asked, answer_statement
 from pipewren.serve.secret_values import NO_SECRETS, with_secrets
 from pipewren.serve.server import Server
@@ -37,11 +38,14 @@ async def call_endpoint(
     caller = identify(call.token, server, scope)
     deployment = server.deployment_of(caller.workspace_id, is_staged=call.is_staged)
     endpoint = deployment.endpoint(call.name)
+    record = record_of(scope)
+    note_caller(record, caller, endpoint.id, endpoint.name, endpoint.pipe.pipe.tags.names)
     grant = authorize_call(caller, endpoint, deployment, server, scope)
+    record.fixed = grant.fixed
     rate_headers = await take_rates(caller, endpoint, grant.rps, server)
     format = find_format(call.extension, call.csv_header)
     if call.q is not None:
-        tables = QueryTables(caller, deployment, server, call.values, endpoint.pipe)
+        tables = QueryTables(caller, deployment, server, call.values, endpoint.pipe, record=record)
         return await answer_over_endpoint(
             call.q, endpoint, format, tables, call.switches, rate_headers
         )
@@ -56,6 +60,7 @@ async def call_endpoint(
         format,
         server.paces.of(endpoint),
         is_filtered=bool(grant.filters),
+        record=record,
     )
     statement = make_statement(filtered, asked, call.switches, server)
     if compiled.secrets:

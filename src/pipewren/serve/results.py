@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -21,6 +21,7 @@ from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.documents import Joiner, make_joiner
 from pipewren.serve.formats import Format, finish_body
 from pipewren.serve.pace import Pace
+from pipewren.serve.request_record import RequestRecord, record_of
 from pipewren.serve.server import Server
 from pipewren.serve.spool import Spool
 from pipewren.sql.filtered_answers import hide_counts, hide_scanned
@@ -37,7 +38,8 @@ _TOTALS = re.compile(r"\bTOTALS\b", re.IGNORECASE)
 class Asked:
     """What is asked for besides rows. `id` is by what the requests inside are counted, `name` is
     told to the caller. `is_filtered`: there are rows that the caller must not know of, so errors
-    and statistics tell nothing of what was read; `hides_values`: errors tell no value of a row."""
+    and statistics tell nothing of what was read; `hides_values`: errors tell no value of a row.
+    `record` is the request's."""
 
     id: str
     name: str
@@ -45,12 +47,14 @@ class Asked:
     pace: Pace
     is_filtered: bool = False
     hides_values: bool = False
+    record: RequestRecord = field(default_factory=lambda: record_of(None))
 
 
 async def answer_statement(
     statement: Statement, asked: Asked, server: Server
 ) -> Answer | StreamedAnswer:
     """Raises EngineError, TimedOut or TooManyRequests while nothing is sent."""
+    asked.record.sql = statement.sql
     if not (asked.is_filtered or asked.hides_values):
         return await _answer(statement, asked, server)
     try:
@@ -137,6 +141,7 @@ def too_large(name: str, server: Server) -> EngineError:
 async def _whole(result: Result, asked: Asked, server: Server) -> Answer:
     if len(result.body) > server.settings.max_result_bytes:
         raise too_large(asked.name, server)
+    asked.record.statistics = result.statistics
     if asked.is_filtered:
         result = hide_scanned(result, asked.format.engine_format)
     body = await finish_body(asked.format, result.body)
@@ -182,6 +187,7 @@ async def _drain(
                 await stream.aclose()
         # A stream's chunks know no time of the whole.
         statistics = replace(stream.statistics, elapsed_s=loop.time() - began)
+        asked.record.statistics = statistics
         asked.pace.observe(statistics.elapsed_s)
         asked.pace.observe_streamed(statistics.result_rows, size)
         await spool.put(joiner.end(hide_counts(statistics) if asked.is_filtered else statistics))

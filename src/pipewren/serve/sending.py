@@ -92,7 +92,7 @@ async def _send_stream(
                 await send({"type": "http.response.body", "body": part, "more_body": True})
         except PipewrenError as error:
             _log.warning("request %s was cut off: %s", request_id, error.message)
-            raise CutOff from None
+            raise CutOff(error.message) from None
     await send({"type": "http.response.body", "body": b""})
 
 

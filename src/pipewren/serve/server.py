@@ -4,7 +4,7 @@ explicitly. The two that change, `keyring` and `deployments`, are replaced whole
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from pipewren.ingest.gate import WriteGate
 from pipewren.serve.admission import Admission
 from pipewren.serve.job_runner import Jobs
 from pipewren.serve.pace import Paces
+from pipewren.serve.request_record import RequestRecord
 from pipewren.serve.spool import SpoolRoom
 from pipewren.settings import Settings
 from pipewren.sql.recent import Recent
@@ -38,8 +39,8 @@ class Learned:
 class Server:
     """`deployments` is the live deployment of each workspace, by workspace id; `limits`
     are those of the engine's pooled connections, by lane; `learned` what is known of a
-    deployment's statements, by workspace id; `background` what outlives the request that began it
-    (serve/background.py). `staged` are deployments that wait to be promoted, by workspace id;
+    deployment's statements, by workspace id; `observers` are told of each request that is over;
+    `background` what outlives the request that began it (serve/background.py). `staged` are deployments that wait to be promoted, by workspace id;
     `deploying` the ids of workspaces that are being deployed to; `writes` keeps inserts and going
     live apart; `secrets` are values by workspace id and name."""
 
@@ -53,6 +54,7 @@ class Server:
     spool_room: SpoolRoom
     paces: Paces = field(default_factory=Paces)
     rates: RateLimiter = field(default_factory=RateLimiter)
+    observers: list[Callable[[RequestRecord], None]] = field(default_factory=list)
     learned: dict[str, Learned] = field(default_factory=dict)
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     staged: dict[str, Deployment] = field(default_factory=dict)

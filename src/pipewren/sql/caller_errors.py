@@ -27,7 +27,7 @@ def refuse_restricted(what: str) -> BadRequest:
     """`what` is as `function file`."""
     return refused(
         f"Usage of {what} is restricted. It is not among those that statements sent to this "
-        "server may use (docs/query-api.md)"
+        "server may use (docs/query_api.md)"
     )
 
 
@@ -43,7 +43,7 @@ def refuse_hindrance(hindrance: Hindrance) -> BadRequest:
         case Part.UNKNOWN_FUNCTION if hindrance.name == "tb_secret":
             return refused("Unknown function tb_secret. Usage: {{tb_secret('secret_name')}}")
         case Part.UNKNOWN_FUNCTION:
-            return refused(f"Unknown function {name}. See docs/query-api.md for those there are")
+            return refused(f"Unknown function {name}. See docs/query_api.md for those there are")
         case Part.FUNCTION:
             return refuse_restricted(f"function {name}")
         case Part.TABLE_FUNCTION:

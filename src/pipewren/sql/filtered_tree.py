@@ -11,7 +11,6 @@ around the table's subquery, in front of its JOINs. As PREWHERE it would see hid
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 from typing import Any
 
@@ -57,10 +56,9 @@ def put_filters_in(
     acting: Collection[str],
     seals: bool = False,
 ) -> Tree:
-    """A copy of `tree` with `filter_mark(name)` as the condition for each table of `acting`.
+    """`tree`, changed, with `filter_mark(name)` as the condition for each table of `acting`.
     `seals`: a CTE right of IN becomes a subquery, which an alias outside the statement cannot
     stand for (26.9, tried)."""
-    tree = copy.deepcopy(tree)
     reading = read_tree(tree, functions, takes_databases=True)
     if seals:
         for use in reading.ctes_after_in:

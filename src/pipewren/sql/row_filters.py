@@ -10,6 +10,7 @@ that a tree became is kept too.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -241,7 +242,7 @@ class RowFilters:
         """The text of the filtered tree, its slots those of the statement's values and, behind
         them, of the conditions."""
         expected = put_filters_in(
-            facts.marked.tree,
+            copy.deepcopy(facts.marked.tree),
             self._functions,
             database=self._schema.database,
             datasources=self._schema.columns,

@@ -94,7 +94,7 @@ def test_a_json_body_without_a_content_type_is_understood() -> None:
         ("", b"{oops", "application/json", "not valid JSON"),
         ("", b"[1]", "application/json", "must be an object"),
         ("", b"a,b", "text/csv", "not text/csv"),
-        ("q=select 1", b"", "", "q is not supported yet"),
+        ("", b'{"q": 1}', "application/json", "q must be a text"),
     ],
 )
 def test_what_cannot_be_read_is_an_error_that_says_why(
