@@ -194,12 +194,8 @@ class EmbeddedEngine:
         answer = await self.run(Statement(_PARSE, "", format="RawBLOB", parameters=(("q", sql),)))
         try:
             tree: dict[str, Any] = msgspec.json.decode(_FLOATS.sub(rb"\1\2.0", answer.body))
-        except UnicodeDecodeError:
-            raise BadRequest(
-                "A text in the statement is not UTF-8: write its bytes with unhex('...')"
-            ) from None
-        except (RecursionError, msgspec.DecodeError):
-            raise BadRequest("The statement is nested too deeply.") from None
+        except (RecursionError, msgspec.DecodeError, UnicodeDecodeError):
+            raise _unreadable(answer.body) from None
         return tree
 
     async def describe_objects(self, database: str) -> list[tuple[str, str]]:
@@ -331,6 +327,15 @@ def _insert(connection: Connection, insert: Insert) -> tuple[int, int]:
 
 def _count_failed_writes(connection: Connection) -> int:
     return int(msgspec.json.decode(connection.execute(FAILED_WRITES_QUERY, None))[0])
+
+
+def _unreadable(body: bytes) -> BadRequest:
+    """Why a tree cannot be decoded."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return BadRequest("A text in the statement is not UTF-8: write its bytes with unhex('...')")
+    return BadRequest("The statement is nested too deeply.")
 
 
 def _broken_disk() -> PipewrenError:

@@ -81,12 +81,18 @@ async def _answer(statement: Statement, asked: Asked, server: Server) -> Answer 
             return await _whole(result, asked, server)
     format = asked.format
     joiner = make_joiner(format.engine_format) if format.rewrite is None else None
-    if joiner is None or _TOTALS.search(statement.sql):  # a stream knows no totals
+    if joiner is None or _has_totals(statement):
         with server.admission.slot(asked.id):
             result = await server.engine.run(bound_large(statement, server))
         pace.observe(result.statistics.elapsed_s)
         return await _whole(result, asked, server)
     return await _stream(statement, asked, joiner, server)
+
+
+def _has_totals(statement: Statement) -> bool:
+    """Whether there are rows apart from the result's, which a stream knows nothing of."""
+    has_extremes = dict(statement.settings).get("extremes", "0") not in ("0", "false")
+    return has_extremes or _TOTALS.search(statement.sql) is not None
 
 
 def bound_small(statement: Statement) -> Statement:

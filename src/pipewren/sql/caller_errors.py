@@ -14,7 +14,7 @@ QUERY_API = f"{DOCS}/api-reference/query-api.html"
 POST_SQL = f"{QUERY_API}#post--v0-sql"
 PARAMETERS = f"{DOCS}/query/query-parameters.html"
 
-_NO_TREE = "does not support JSON serialization"
+_NO_TREE = "parseQueryToJSON"  # it names itself where it has no tree for a kind
 _NAME_BEHIND = re.compile(r" \([A-Z_]+\)$")
 
 

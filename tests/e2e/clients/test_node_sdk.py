@@ -57,7 +57,11 @@ const own = await createTinybirdApi({ baseUrl, token: process.env.TINYBIRD_TOKEN
   .query("greeting", { name: "Bo" });
 const visitor = await createTinybirdApi({ baseUrl, token: made.token })
   .query("greeting", { name: "Bo" });
-console.log(JSON.stringify([own.data, visitor.data]));
+const api = createTinybirdApi({ baseUrl, token: process.env.TINYBIRD_TOKEN });
+const counted = await api.sql("SELECT name, visits + 1 AS next FROM greeting");
+const refused = await api.sql("SELECT * FROM nowhere").catch((error) => error);
+const told = [refused.statusCode, refused.message];
+console.log(JSON.stringify([own.data, visitor.data, counted.data, told]));
 """,
 }
 
@@ -96,6 +100,9 @@ def test_a_project_written_in_typescript_is_deployed_and_asked(
     _node(account, folder, tinybird, "deploy")
     _node(account, folder, tinybird, "pull", "--output-dir", "pulled")
     assert "SCHEMA >" in (folder / "pulled" / "visits.datasource").read_text()
-    own, visitor = json.loads(_node(account, folder, "ask.mjs").splitlines()[-1])
+    answers = json.loads(_node(account, folder, "ask.mjs").splitlines()[-1])
+    own, visitor, counted, told = answers
     assert own == [{"name": "Bo", "visits": 0}]
     assert visitor == [{"name": "Ann", "visits": 0}]
+    assert counted == [{"name": "you", "next": 1}]  # no FORMAT is written, and JSON is read
+    assert told == [403, "Resource 'nowhere' not found"]
