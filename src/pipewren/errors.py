@@ -40,6 +40,10 @@ class PipewrenError(Exception):
     status: int = 500
     code: ClassVar[str] = "internal"
     documentation: str | None = None
+    # Of an error that came while the engine ran a statement: the name of the connection, and for
+    # how many seconds the statement had waited for it.
+    connection: str = ""
+    waited_s: float = 0.0
 
     def __init__(self, message: str, *, documentation: str | None = None) -> None:
         super().__init__(message)

@@ -11,12 +11,19 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipewren.errors import StartError
@@ -56,6 +63,22 @@ def _read_networks(value: Any) -> Any:
         except ValueError as error:
             raise ValueError(f"not an address or a CIDR: {error}") from None
     return tuple(networks)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a server that listens there is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_metrics_host(host: str, info: ValidationInfo) -> str:
+    if not is_loopback_host(host) and info.data.get("metrics_token") is None:
+        raise ValueError("beyond loopback metrics_token must be set")
+    return host
 
 
 class Settings(BaseSettings):
@@ -234,6 +257,53 @@ class Settings(BaseSettings):
     )
     shutdown_grace_s: float = Field(
         15.0, gt=0, description="How long running requests may go on after SIGTERM, in seconds."
+    )
+    log_format: Literal["human", "json"] = Field(
+        "human", description="Lines of the log for people, or one JSON object a line."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged: `debug`, `info`, `warning`, `error`."
+    )
+    access_log: bool = Field(
+        False, description="Whether each request leaves a line in the log, without its token."
+    )
+    usage: bool = Field(
+        True, description="Whether requests and what is done to data sources are recorded."
+    )
+    usage_retention_days: int = Field(
+        90, ge=7, le=3650, description="How long records of single requests are kept, in days."
+    )
+    usage_storage_sample_s: float = Field(
+        300.0, ge=1, description="How often the sizes of data sources are recorded, in seconds."
+    )
+    slow_query_s: float = Field(
+        1.0,
+        ge=0,
+        description="Queries that run longer are logged, in seconds, without the values in their "
+        "SQL; 0 logs none.",
+    )
+    otel_endpoint: Annotated[str | None, AfterValidator(_check_public_url)] = Field(
+        None,
+        description="The URL of an OpenTelemetry collector (OTLP over HTTP) that gets the spans of "
+        "requests, such as `http://127.0.0.1:4318`; needs `pip install pipewren[otel]`.",
+    )
+
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="The bearer token of `GET /metrics`, which is on `port` then; see "
+        "[metrics](metrics.md). Without it and `metrics_port` there are no metrics.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="A port of its own for `GET /metrics`, and then it is there only; 0 takes a "
+        "free one.",
+    )
+    metrics_host: Annotated[str, AfterValidator(_check_metrics_host)] = Field(
+        "127.0.0.1",
+        description="The address of `metrics_port`; one beyond loopback needs `metrics_token`.",
     )
 
     @property

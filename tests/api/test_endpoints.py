@@ -67,7 +67,7 @@ async def test_a_token_may_come_as_bearer_or_as_parameter(api: Api) -> None:
     assert (await api.call("/v0/pipes/top.json", token=ADMIN)).status_code == 200
 
 
-@pytest.mark.parametrize("token", [None, "", "wrong secret", READER[:-1], OTHER, FILTERED, "ñ\x7f"])
+@pytest.mark.parametrize("token", [None, "", "wrong secret", READER[:-1], OTHER, "ñ\x7f"])
 async def test_a_call_without_the_right_is_403_and_never_reaches_the_engine(
     api: Api, token: str | None
 ) -> None:

@@ -310,12 +310,22 @@ async def test_explain_is_a_statement_of_the_engine_under_the_limits_of_a_call(
     api = await make_api(ScriptedEngine({"EXPLAIN": plan}))
     answer = await api.call("/v0/pipes/top/explain?pages=x&pages=y&limit=1&limit=3&from=cli")
     assert answer.status_code == 200
-    (statement,) = api.engine.statements
+    statement, as_json = api.engine.statements
     body = answer.json()
     assert body == {
-        "debug_query": str(statement.sql).removeprefix("EXPLAIN\n"),
+        "debug_query": str(statement.sql).removeprefix("EXPLAIN indexes = 1\n"),
         "query_explain": "ReadFromMergeTree (visits)\n",
+        "hints": [],
     }
+    assert as_json.limits == statement.limits
     assert "page IN ['x','y']" in body["debug_query"]
     assert "LIMIT toInt32('3')" in body["debug_query"]
     assert statement.limits.max_execution_time_s == 10
+
+
+async def test_a_token_that_narrows_is_told_why_it_cannot_explain(make_api: MakeApi) -> None:
+    api = await make_api(ScriptedEngine({"EXPLAIN": b"ReadFromMergeTree"}))
+    answer = await api.call("/v0/pipes/top/explain", token="filtered token value")
+    assert answer.status_code == 403
+    assert "a plan tells of rows that these hide" in answer.json()["error"]
+    assert api.engine.statements == []

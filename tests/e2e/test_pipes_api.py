@@ -41,6 +41,44 @@ TYPE endpoint
 """,
     "endpoints/openapi.pipe": "NODE endpoint\nSQL >\n    SELECT 1 AS one\nTYPE endpoint\n",
     "pipes/nested.pipe": "NODE last\nSQL >\n    SELECT page FROM visits\n",
+    "datasources/hits.datasource": """
+SCHEMA >
+    `tenant` LowCardinality(String),
+    `at` DateTime,
+    `user` UInt32
+ENGINE_SORTING_KEY "tenant, at"
+""",
+    "fixtures/hits.csv": "tenant,at,user\n"
+    + "".join(f"t{n % 50},{1_700_000_000 + n},{n % 977}\n" for n in range(120_000)),
+    "pipes/hits_of.pipe": """
+NODE by_user
+SQL >
+    %
+    SELECT count() AS hits FROM hits WHERE user = {{UInt32(user, 5)}}
+
+NODE by_tenant
+SQL >
+    %
+    SELECT count() AS hits FROM hits WHERE tenant = {{String(tenant, 't3')}}
+
+NODE by_time
+SQL >
+    SELECT max(at) AS last FROM hits WHERE at > '2023-11-14 22:13:21' GROUP BY user
+
+NODE by_function
+SQL >
+    SELECT count() AS hits FROM hits WHERE upper(tenant) != 'T3'
+
+NODE by_nothing
+SQL >
+    SELECT user, count() AS hits FROM hits GROUP BY user HAVING hits > 3
+
+NODE by_joined
+SQL >
+    SELECT count() AS hits FROM hits
+    JOIN (SELECT user FROM hits WHERE tenant = 't3') AS some USING user
+    WHERE hits.user > 3 AND hits.tenant != 't9'
+""",
 }
 ENDPOINTS = ["bracketed", "by_page", "chosen", "openapi"]
 
@@ -65,12 +103,42 @@ def test_explain_gives_the_statement_and_a_plan_without_physical_names(
 ) -> None:
     status, body = server.get(f"/v0/pipes/{path}", page="/a'b")
     assert status == 200
-    assert body.keys() == {"debug_query", "query_explain"}
+    assert body.keys() == {"debug_query", "query_explain", "hints"}
+    assert body["hints"] == []
     assert "SELECT page" in body["debug_query"]
     assert "ReadFromMergeTree (visits)" in body["query_explain"]
     assert not re.search(r"\bw_[0-9a-f]{6}|visits__", str(body))
     if path.startswith("by_page"):
         assert r"page = '/a\'b'" in body["debug_query"]
+
+
+@pytest.mark.parametrize(
+    ("node", "what", "advice"),
+    [
+        ("by_user", "The filter is on user, and the sorting key is tenant, at", "filter by tenant"),
+        ("by_time", "in which at comes behind tenant", "filter by tenant too, or put at first"),
+        ("by_function", "cannot go by the condition on tenant", "compare tenant itself"),
+        ("by_joined", "the condition on tenant keeps most rows", "begins with user"),
+    ],
+)
+def test_a_filter_that_misses_the_sorting_key_is_hinted_at(
+    server: RunningServer, node: str, what: str, advice: str
+) -> None:
+    status, body = server.get(f"/v0/pipes/hits_of/nodes/{node}/explain")
+    assert status == 200
+    (hint,) = body["hints"]
+    assert re.match(r"'hits' is read nearly whole: \S+(?: of \d+)? granules, about 1\d\d,\d", hint)
+    assert what in hint
+    assert advice in hint
+
+
+@pytest.mark.parametrize("node", ["by_tenant", "by_nothing"])
+def test_there_is_no_hint_without_a_filter_or_with_one_that_the_index_goes_by(
+    server: RunningServer, node: str
+) -> None:
+    status, body = server.get(f"/v0/pipes/hits_of/nodes/{node}/explain")
+    assert (status, body["hints"]) == (200, [])
+    assert "PrimaryKey" in body["query_explain"]
 
 
 def test_explain_without_a_required_parameter_is_the_callers_mistake(
@@ -145,10 +213,10 @@ def test_ids_and_creation_times_outlive_a_restart(
             del pipe["url"]  # the port is another one
         seen.append(listed["pipes"])
     assert seen[0] == seen[1]
-    assert [pipe["name"] for pipe in seen[0]] == [*ENDPOINTS, "nested"]
+    assert [pipe["name"] for pipe in seen[0]] == [*ENDPOINTS, "hits_of", "nested"]
     ids = [pipe["id"] for pipe in seen[0]] + [
         node["id"] for pipe in seen[0] for node in pipe["nodes"]
     ]
-    assert len(ids) == len(set(ids)) == 11
+    assert len(ids) == len(set(ids)) == 18
     assert all(re.fullmatch(r"t_[0-9a-f]{32}", one) for one in ids)
     assert all(re.fullmatch(r"[\d-]{10} [\d:]{8}\.\d{6}", pipe["created_at"]) for pipe in seen[0])

@@ -29,7 +29,8 @@ class _Record:
 
 
 class Attempts:
-    """Bad tokens by address. `max_per_minute` of 0 turns it off. Times are seconds of any clock."""
+    """Bad tokens by address. `max_per_minute` of 0 turns it off. Times are seconds of any clock.
+    `counted` are the bad tokens, `refused` those that were not looked at, of all addresses."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Attempts:
     ) -> None:
         self._max = max_per_minute
         self._max_addresses = max_addresses
+        self.counted = self.refused = 0
         self._records: OrderedDict[str, _Record] = OrderedDict()  # the last to fail at the end
 
     @property
@@ -58,6 +60,7 @@ class Attempts:
         if record.left >= self._max:
             del self._records[key]
         elif record.left < 1 and digest not in record.proven:
+            self.refused += 1
             wait_s = math.ceil((1 - record.left) * _WINDOW_S / self._max)
             raise TooManyRequests(
                 f"Too many requests with bad tokens from this address: limit of {self._max} a "
@@ -68,6 +71,7 @@ class Attempts:
 
     def count(self, address: str, now_s: float) -> None:
         """A bad token came from the address."""
+        self.counted += 1
         if not self._max:
             return
         key = _network(address)

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipewren.errors import Forbidden
-
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -42,13 +40,3 @@ def fix_values(values: Mapping[str, Any], fixed: Mapping[str, str]) -> Mapping[s
     kept = {name: value for name, value in values.items() if name.casefold() not in folded}
     kept.update(fixed)
     return kept
-
-
-def refuse_unapplied(grant: Grant) -> None:
-    """What this server cannot apply yet refuses the call. Raises Forbidden."""
-    if grant.result_filters:
-        raise Forbidden(
-            "The token has a filter on the endpoint's own rows (PIPES:READ with a filter), which "
-            "this server cannot apply yet: put the filter on the data source (DATASOURCES:READ), "
-            "or fix a parameter of the endpoint in a JWT"
-        )

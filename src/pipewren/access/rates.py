@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,10 +49,12 @@ class RateState:
 
 
 class RateLimiter:
-    """`storage` is `memory` or the URL of a Redis. Raises StartError for one that is neither."""
+    """`storage` is `memory` or the URL of a Redis. Raises StartError for one that is neither.
+    `refused` counts by the kind of limit, the first part of its key."""
 
     def __init__(self, storage: str = MEMORY) -> None:
         self._is_shared = storage != MEMORY
+        self.refused: Counter[str] = Counter()
         uri = f"async+{storage}" if self._is_shared else "async+memory://"
         options = _REDIS_OPTIONS if self._is_shared else {}
         try:
@@ -98,6 +101,7 @@ class RateLimiter:
         return RateState(rate.per_second, max(0, stats.remaining), reset_s)
 
     async def _refuse(self, item: RateLimitItemPerSecond, rate: Rate) -> TooManyRequests:
+        self.refused[rate.key[0]] += 1
         state = await self._state(item, rate)
         return TooManyRequests(
             f"Too many requests: limit of {rate.per_second} requests per second of {rate.of} "

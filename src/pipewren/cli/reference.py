@@ -16,6 +16,7 @@ from pipewren.cli.main import main as command
 from pipewren.engine.error_codes import FAULT_BY_CODE, NAME_BY_CODE, Fault
 from pipewren.errors import EngineError, PipewrenError
 from pipewren.project.reference import render_page as datafiles_page
+from pipewren.serve.metric_families import render_page as metrics_page
 from pipewren.settings import ENV_PREFIX, FILE_NAME, Settings
 from pipewren.template.reference import render_page as templating_page
 
@@ -91,6 +92,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "reference/datafiles.md": datafiles_page,
     "reference/templating.md": templating_page,
+    "reference/metrics.md": metrics_page,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipewren.serve.bounds import HttpBounds
+from pipewren.serve.logs import LogOptions, make_tell, open_logs, write_line
 from pipewren.serve.supervisor import Ready, ServeOptions, supervise
 from pipewren.settings import Settings, address_space_bytes, read_settings
 
@@ -21,17 +22,23 @@ def serve_project(flags: Mapping[str, Any], *, config: Path | None, example: boo
         "config": str(config.resolve()) if config else None,
         "example": example,
     }
+    logs = LogOptions(settings.log_format, settings.log_level)
+    open_logs(logs)
     return supervise(
         ServeOptions(
             host=settings.host,
             port=settings.port,
+            metrics_host=settings.metrics_host,
+            metrics_port=settings.metrics_port,
             app="pipewren.serve.lifecycle:create_app",
             payload=payload,
             address_space_bytes=address_space_bytes(settings),
             shutdown_grace_s=settings.shutdown_grace_s,
             http=_http_bounds(settings),
-            log=_say,
-            on_ready=_welcome,
+            log=make_tell(logs, click.echo),
+            log_error=make_tell(logs, write_line),
+            logs=logs,
+            on_ready=_log_ready if logs.format == "json" else _welcome,
         )
     )
 
@@ -52,18 +59,26 @@ def _http_bounds(settings: Settings) -> HttpBounds:
 def _welcome(ready: Ready) -> None:
     if ready.starts > 1:
         return
-    _say(f"Data in {ready.detail.get('data_dir')}")
+    click.echo(f"Data in {ready.detail.get('data_dir')}")
     token = ready.detail.get("admin_token")
     if token:
-        _say(f"The workspace admin token, shown this once (`pipewren token` finds it): {token}")
+        click.echo(
+            f"The workspace admin token, shown this once (`pipewren token` finds it): {token}"
+        )
     example = ready.detail.get("example")
     if example:
-        _say(f"Try:\n  {example}")
+        click.echo(f"Try:\n  {example}")
+
+
+def _log_ready(ready: Ready) -> None:
+    """The same where the output is a log, which is no place for a token."""
+    if ready.starts > 1:
+        return
+    tell = make_tell(LogOptions("json"), write_line)
+    tell(f"Data in {ready.detail.get('data_dir')}")
+    if ready.detail.get("admin_token"):
+        tell("The workspace admin token was made: `pipewren token` shows it")
 
 
 def _json(value: Any) -> Any:
     return str(value.resolve()) if isinstance(value, Path) else value
-
-
-def _say(line: str) -> None:
-    click.echo(line)

@@ -36,6 +36,7 @@ from pipewren.sql.compile import CompiledStatement, compile_node, validate_node
 from pipewren.sql.graph import CompiledNode, CompiledPipe
 from pipewren.sqltext import Sql
 from pipewren.template.run import ANY_SECRET
+from pipewren.usage.service_tables import WORKSPACE_PARAMETER
 
 MAX_WAYS = 8  # statements of one node that are described
 # ClickHouse's codes that no value can bring about: NUMBER_OF_ARGUMENTS_DOESNT_MATCH,
@@ -199,7 +200,7 @@ def _compile(
     tables = deployment.names
     try:
         statement = compile_node(pipe, node, {}, tables=tables, secrets=ANY_SECRET)
-        return statement, bool(statement.secrets)
+        return statement, not {WORKSPACE_PARAMETER}.issuperset(statement.secrets)
     except TemplateError:
         pass
     try:

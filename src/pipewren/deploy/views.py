@@ -25,6 +25,7 @@ from pipewren.sqltext import Sql, quote_identifier
 from pipewren.storage.deployments import TableVersion, ViewVersion
 from pipewren.storage.workspaces import Workspace
 from pipewren.template.run import ANY_SECRET
+from pipewren.usage.service_tables import WORKSPACE_PARAMETER
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,11 @@ async def _define(
     if target is None:
         raise BadRequest("its target data source is not in the project")
     statement = compile_node(pipe, node, {}, secrets=ANY_SECRET)
+    if WORKSPACE_PARAMETER in statement.secrets:
+        raise BadRequest(
+            "a materialised view cannot read service data sources (tinybird.*): read them in an "
+            "endpoint"
+        )
     if statement.secrets:
         raise BadRequest(
             "a materialised view cannot use tb_secret(): the engine would keep the value in the "

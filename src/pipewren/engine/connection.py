@@ -67,15 +67,17 @@ class ConnectionSource:
 
 
 class Connection:
-    """`name` is its log_comment, by which KILL finds its query."""
+    """`name` is its log_comment, by which KILL finds its query; `waited_s` for how long the work
+    under way had waited for it."""
 
-    __slots__ = ("_database", "_profile", "_raw", "_source", "name", "replaced")
+    __slots__ = ("_database", "_profile", "_raw", "_source", "name", "replaced", "waited_s")
 
     def __init__(self, source: ConnectionSource, profile: Profile, name: str) -> None:
         self._source = source
         self._profile = profile
         self.name = name
         self.replaced = 0
+        self.waited_s = 0.0
         self._raw: RawConnection | None = None
         self._database = ""
         self._open()
@@ -91,7 +93,7 @@ class Connection:
             else:
                 answer = raw.query(statement.sql, statement.format)
             # `bytes` copies; the memory view would dangle once `answer` is gone.
-            return Result(answer.bytes(), _count(answer))
+            return Result(answer.bytes(), self._count(answer))
         except Exception as error:  # noqa: BLE001 - whatever failed, the connection is dirty
             self._fail(error, statement.sql, statement.hidden)
 
@@ -116,7 +118,7 @@ class Connection:
                 is_over = chunk is None or chunk.rows_read() == 0
                 # The last fetch holds bytes only when the result is empty: the format's head.
                 if chunk is not None and (is_first or not is_over) and chunk.size():
-                    yield Result(chunk.bytes(), _count(chunk))
+                    yield Result(chunk.bytes(), self._count(chunk))
                 is_first = False
         finally:
             if not is_over:
@@ -201,6 +203,16 @@ class Connection:
             self._database = database
         return raw
 
+    def _count(self, answer: Any) -> Statistics:
+        return Statistics(
+            elapsed_s=answer.elapsed(),
+            rows_read=answer.storage_rows_read(),
+            bytes_read=answer.storage_bytes_read(),
+            result_rows=answer.rows_read(),
+            connection=self.name,
+            waited_s=self.waited_s,
+        )
+
     def _fail(self, error: Exception, sql: str, hidden: tuple[str, ...] = ()) -> NoReturn:
         self._clean()
         if _NOT_UNICODE.search(str(error)):
@@ -256,15 +268,6 @@ def _parts(body: bytes) -> Iterator[bytes]:
     else:
         for start in range(0, len(body), _APPEND_BYTES):
             yield body[start : start + _APPEND_BYTES]
-
-
-def _count(answer: Any) -> Statistics:
-    return Statistics(
-        elapsed_s=answer.elapsed(),
-        rows_read=answer.storage_rows_read(),
-        bytes_read=answer.storage_bytes_read(),
-        result_rows=answer.rows_read(),
-    )
 
 
 def _text(error: Exception) -> str:

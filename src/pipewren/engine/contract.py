@@ -8,6 +8,7 @@ here knows of pipes, tokens or HTTP.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -57,12 +58,16 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """What the engine counted: seconds, rows and bytes *scanned*, rows of the result."""
+    """What the engine counted: seconds, rows and bytes *scanned*, rows of the result. `connection`
+    is the name by which the engine knows the connection that ran it (its log_comment), `waited_s`
+    for how long the statement waited for one."""
 
     elapsed_s: float = 0.0
     rows_read: int = 0
     bytes_read: int = 0
     result_rows: int = 0
+    connection: str = ""
+    waited_s: float = 0.0
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -111,6 +116,19 @@ class EngineHealth:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """Workers and jobs of one pool. `lost` are workers whose query does not stop, beside the
+    others; `waiting` jobs have none yet; `refused` are those that waited too long, so far."""
+
+    name: str
+    busy: int
+    idle: int
+    lost: int
+    waiting: int
+    refused: int
+
+
 class ResultStream(Protocol):
     """An async iterator of the engine's chunks. `statistics` are whole when it has ended."""
 
@@ -157,6 +175,15 @@ class Engine(Protocol):
         ...
 
     def health(self) -> EngineHealth: ...
+
+    def pools(self) -> Sequence[PoolState]:
+        """What the connections are doing now; costs microseconds."""
+        ...
+
+    async def figures(self) -> Mapping[str, int]:
+        """What ClickHouse counts of itself, by the names of `figures.FIGURES`; costs a query of
+        some milliseconds, which waits for no other."""
+        ...
 
     async def close(self) -> None:
         """Stop taking work, kill what runs, join the workers, close the connections."""

@@ -4,6 +4,7 @@
     heavy workers   1 or 2, long queries on all cores
     writer          inserts
     admin           DDL
+    figures         what ClickHouse counts of itself, so that it waits for nobody
     canceller       KILL QUERY, on a connection of its own so that it waits for nobody
 
 One engine per process, and never a fork after it was opened. `close` stops everything; where
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -31,12 +32,14 @@ from pipewren.engine.contract import (
     Insert,
     Lane,
     Limits,
+    PoolState,
     Result,
     Statement,
 )
 from pipewren.engine.delivery import Delivery
 from pipewren.engine.disk import FAILED_WRITES_QUERY, DiskReserve, frees_space
 from pipewren.engine.errors import make_scrubber
+from pipewren.engine.figures import FIGURES_QUERY, read_figures
 from pipewren.engine.options import EngineOptions, heavy_limits, light_connections
 from pipewren.engine.pool import WorkerPool
 from pipewren.engine.profile import Profile, make_admin_profile, make_reader_profile
@@ -45,6 +48,7 @@ from pipewren.errors import BadRequest, EngineError, PipewrenError, StartError, 
 from pipewren.sqltext import Sql, trusted_sql
 
 _WATCH_PAUSE_S = 0.05
+_FIGURES_S = 5.0  # at most, for waiting and for running
 _PARSE = trusted_sql("SELECT parseQueryToJSON({q:String})")
 # Floats that look like integers, which formatQueryFromJSON refuses or, of -0, loses the sign. In
 # texts quotes are escaped, so nothing else looks so.
@@ -107,6 +111,7 @@ class EmbeddedEngine:
         admin = make_admin_profile(options)
         self._writer = make_pool("writer", 1, admin)
         self._admin = make_pool("admin", 1, admin)
+        self._figures = make_pool("figures", 1, admin, _FIGURES_S)
         self._watcher = asyncio.create_task(self._watch())
 
     @classmethod
@@ -231,6 +236,17 @@ class EmbeddedEngine:
             },
         )
 
+    def pools(self) -> Sequence[PoolState]:
+        """See `contract.Engine`."""
+        return [pool.state() for pool in (*self._lanes.values(), self._writer, self._admin)]
+
+    async def figures(self) -> Mapping[str, int]:
+        """See `contract.Engine`."""
+        body: bytes = await self._figures.run(
+            lambda connection: connection.execute(FIGURES_QUERY, None), limit_s=_FIGURES_S
+        )
+        return read_figures(body)
+
     async def close(self) -> None:
         """Stop taking work, let inserts and DDL end, kill queries, close all connections.
 
@@ -242,11 +258,11 @@ class EmbeddedEngine:
         self._watcher.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._watcher
-        for pool in self._lanes.values():
+        for pool in (*self._lanes.values(), self._figures):
             pool.begin_close()
         for pool in (self._writer, self._admin):
             pool.begin_close(kill=False)
-        pools = (*self._lanes.values(), self._writer, self._admin)
+        pools = (*self._lanes.values(), self._writer, self._admin, self._figures)
         if not await asyncio.to_thread(_join, pools, self._options.close_timeout_s):
             for pool in (self._writer, self._admin):
                 pool.kill_running()
@@ -285,7 +301,7 @@ class EmbeddedEngine:
             raise _broken_disk()
 
     async def _watch(self) -> None:
-        pools = (*self._lanes.values(), self._writer, self._admin)
+        pools = (*self._lanes.values(), self._writer, self._admin, self._figures)
         while True:
             await asyncio.sleep(_WATCH_PAUSE_S)
             self._delivery.flush()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from pipewren.engine.error_codes import (
     ACCESS_DENIED,
+    CANNOT_READ_ALL_DATA,
     MEMORY_LIMIT_EXCEEDED,
     NAME_BY_CODE,
     QUERY_WAS_CANCELLED,
@@ -159,6 +160,8 @@ def translate_error(
     text = error.text
     if fault is Fault.TIME:
         return make_timeout(None)
+    if error.code == CANNOT_READ_ALL_DATA and " part " not in raw:
+        fault = Fault.CALLER  # of a value that was made a state or a file of, not of a table
     if error.code == ACCESS_DENIED:
         text = "The statement does or reads something that it may not"
     elif error.code in _WITHHELD_CODES:

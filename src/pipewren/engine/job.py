@@ -69,6 +69,10 @@ class Job:
         self._lock = threading.Lock()
         self._kill_returned: threading.Event | None = None
 
+    @property
+    def is_waiting(self) -> bool:
+        return self.phase is Phase.WAITING and not self.is_cancelled
+
     def start(self, connection_name: str, now: float) -> bool:
         """The worker takes the job; False when it was cancelled while it waited."""
         with self._lock:
@@ -79,6 +83,11 @@ class Job:
             self.started_at = now
             self.phase = Phase.RUNNING
             return True
+
+    @property
+    def waited_s(self) -> float:
+        """For how long it waited, once it has started."""
+        return self.started_at - self.queued_at
 
     def end(self) -> threading.Event | None:
         """The worker's query is over; what it must wait for before it takes other work."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipewren.engine.cancel import Canceller
 from pipewren.engine.connection import Connection
+from pipewren.engine.contract import PoolState
 from pipewren.engine.delivery import Delivery
 from pipewren.engine.errors import make_timeout
 from pipewren.engine.job import Job, Phase
@@ -59,6 +60,7 @@ class WorkerPool:
         self._retired: list[Worker] = []
         self._spawned = 0
         self._stuck = 0
+        self._refused = 0
         self._is_closed = False
         for _ in range(size):
             self._spawn()
@@ -111,6 +113,17 @@ class WorkerPool:
         """Every worker is stuck and no more may be started: only a new process helps."""
         return self._stuck == len(self._workers)
 
+    def state(self) -> PoolState:
+        busy = sum(worker.current is not None for worker in self._workers)
+        return PoolState(
+            self.name,
+            busy=busy,
+            idle=len(self._workers) - busy,
+            lost=self.lost,
+            waiting=sum(job.is_waiting for job in self._waiting),
+            refused=self._refused,
+        )
+
     def watch(self, now: float) -> None:
         """Refuse jobs that have waited too long, stop those that are over their time, give up
         workers that are stuck; called often."""
@@ -127,7 +140,9 @@ class WorkerPool:
             elif job.limit_s is not None and now - job.started_at > job.limit_s + _GRACE_S:
                 self.cancel(job, now)
                 if not job.outcome.done():
-                    job.outcome.set_exception(make_timeout(job.limit_s))
+                    late = make_timeout(job.limit_s)
+                    late.connection, late.waited_s = job.connection_name, job.waited_s
+                    job.outcome.set_exception(late)
 
     def _refuse_late(self, now: float) -> None:
         waiting = self._waiting
@@ -138,6 +153,7 @@ class WorkerPool:
                     return
                 job.cancel(now)  # the worker that comes upon it leaves it
                 if not job.outcome.done():
+                    self._refused += 1
                     job.outcome.set_exception(
                         TooManyRequests(
                             "Too many requests: no connection was free for "

@@ -108,6 +108,8 @@ class EmbeddedStream:
             rows_read=before.rows_read + more.rows_read,
             bytes_read=before.bytes_read + more.bytes_read,
             result_rows=before.result_rows + more.result_rows,
+            connection=more.connection,
+            waited_s=more.waited_s,
         )
         if not self._is_closed:
             self._chunks.append(chunk.body)

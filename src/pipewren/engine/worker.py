@@ -14,6 +14,7 @@ from pipewren.engine.connection import Connection
 from pipewren.engine.delivery import Delivery, settle
 from pipewren.engine.job import Job
 from pipewren.engine.profile import Profile
+from pipewren.errors import PipewrenError
 
 JobQueue = SimpleQueue[Job | None]
 Connect = Callable[[Profile, str], Connection]
@@ -78,10 +79,13 @@ class Worker(threading.Thread):
         if not job.start(connection.name, monotonic()):
             return
         self.current = job
+        connection.waited_s = job.waited_s
         try:
             outcome = job.act(connection)
         except BaseException as failure:  # noqa: BLE001 - it goes to whoever awaits the job
             error = failure
+            if isinstance(failure, PipewrenError):
+                failure.connection, failure.waited_s = connection.name, job.waited_s
         kill_returned = job.end()
         self.current = None
         if self._queue.qsize() > _BACKLOG and monotonic() - job.started_at < _QUICK_S:

@@ -9,16 +9,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 from pipewren.engine.contract import Engine, Insert
 from pipewren.errors import BadRequest, EngineError, StartError
 from pipewren.ingest.row_files import INPUT_SETTINGS, RowFile, cut_file
+from pipewren.ingest.scratch import find_views
 from pipewren.project.model import Fixture, Project
 from pipewren.storage.deployments import TableVersion
 from pipewren.storage.fixtures import FixtureLoad, find_load, record_load
 from pipewren.storage.store import Store
 from pipewren.storage.workspaces import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A file whose rows are in. `written_rows` includes those of views; `rows` are those of the
+    table alone, None where views stand in the way of knowing."""
+
+    table: TableVersion
+    path: str
+    written_rows: int
+    rows: int | None
+    elapsed_s: float
 
 
 async def load_fixtures(
@@ -28,8 +43,10 @@ async def load_fixtures(
     project: Project,
     tables: Mapping[str, TableVersion],
     progress: Callable[[str], None],
+    loaded: Callable[[Loaded], None] | None = None,
 ) -> None:
-    """Load what was not loaded yet. Raises StartError naming the file and what is wrong in it."""
+    """Load what was not loaded yet; `loaded` is told of each file. Raises StartError naming the
+    file and what is wrong in it."""
     for fixture in project.fixtures:
         table = tables[fixture.datasource]
         path = fixture.path.relative_to(project.root).as_posix()
@@ -48,7 +65,12 @@ async def load_fixtures(
                 f"{path} was changed after a load of it was interrupted: put the earlier file "
                 f"back, or start with an empty data directory"
             )
-        await _load(engine, store, workspace, project, fixture, table, digest, progress)
+        began_s = perf_counter()
+        written = await _load(engine, store, workspace, project, fixture, table, digest, progress)
+        elapsed_s = perf_counter() - began_s
+        has_views = await find_views(engine, workspace.database, table.table)
+        if loaded is not None:
+            loaded(Loaded(table, path, written, None if has_views else written, elapsed_s))
 
 
 async def _load(
@@ -60,7 +82,7 @@ async def _load(
     table: TableVersion,
     digest: str,
     progress: Callable[[str], None],
-) -> None:
+) -> int:
     path = fixture.path.relative_to(project.root).as_posix()
     datasource = project.datasources[fixture.datasource]
     load = FixtureLoad(table.datasource, table.version, path, digest, loaded=False)
@@ -68,11 +90,12 @@ async def _load(
         record_load(connection, workspace.id, load)
     file = RowFile(fixture.path, fixture.format, fixture.compression)
     place = ""
+    written = 0
     try:
         for number, piece in enumerate(cut_file(file, datasource)):
             place = f" (row 1 below is line {piece.line:,} of the file)" if number else ""
             name = f"{workspace.database}.{table.table}:{path}:{digest}:{number}"
-            await engine.insert(
+            written += await engine.insert(
                 Insert(
                     database=workspace.database,
                     table=table.table,
@@ -92,6 +115,7 @@ async def _load(
             workspace.id,
             FixtureLoad(table.datasource, table.version, path, digest, loaded=True),
         )
+    return written
 
 
 def _digest(path: Path) -> str:

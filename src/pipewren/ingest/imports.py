@@ -64,20 +64,22 @@ class Report(Protocol):
     def __call__(self, **detail: Any) -> None: ...
 
 
-async def import_file(target: Import, report: Report) -> None:
-    """Raises BadRequest naming line and column of a row that does not fit, EngineError and
-    Unavailable; then the table is as it was, but for what the module's text says of views."""
+async def import_file(target: Import, report: Report) -> int:
+    """The number of rows that were written, those of views included. Raises BadRequest naming line
+    and column of a row that does not fit, EngineError and Unavailable; then the table is as it was,
+    but for what the module's text says of views."""
     if target.replaces:
         await _refuse_views(target, target.table)
     made: list[str] = []  # scratch tables
     try:
         table = await _make(target, made)
-        await _fill(target, table, report)
+        written = await _fill(target, table, report)
         report(is_cancellable=False)
         if target.replaces:
             await _to_its_end(_replace(target, table))
         elif not await _to_its_end(_append(target, table, made)):
-            await _insert_all(target)
+            written = await _insert_all(target)
+        return written
     finally:
         await _to_its_end(_drop(target, made))
 
@@ -139,14 +141,15 @@ async def _to_its_end(step: Coroutine[Any, Any, _T]) -> _T:
     return await asyncio.shield(asyncio.create_task(step))
 
 
-async def _fill(target: Import, table: str, report: Report) -> None:
-    """The file into the scratch table."""
+async def _fill(target: Import, table: str, report: Report) -> int:
+    """The file into the scratch table; its rows."""
 
     async def attempt(format: str, columns: tuple[str, ...], body: bytes) -> int:
         name = f"{target.id}:{time.monotonic_ns()}"
         return await _insert(target, scratch.DATABASE, table, (format, columns, body), name)
 
     blocks: list[dict[str, Any]] = []
+    written = 0
     pieces = _open(target)
     while (piece := await _read(target, pieces)) is not None:
         begun_s = time.monotonic()
@@ -156,6 +159,7 @@ async def _fill(target: Import, table: str, report: Report) -> None:
             rows = await attempt(encoding.format, encoding.columns, body)
         except (EngineError, BadRequest) as error:
             raise await _explain(target, piece, error, attempt) from None
+        written += rows
         counts = {"lines": rows, "quarantine": 0, "invalid_lines": 0, "bytes": len(piece.rows)}
         blocks.append(
             {
@@ -166,11 +170,13 @@ async def _fill(target: Import, table: str, report: Report) -> None:
             }
         )
         report(blocks=blocks, progress_percentage=round(piece.share * 90, 1))
+    return written
 
 
-async def _insert_all(target: Import) -> None:
-    """The file, which is known to be good, into the table itself, and so through its views."""
-    number = 0
+async def _insert_all(target: Import) -> int:
+    """The file, which is known to be good, into the table itself, and so through its views; the
+    rows of all of them."""
+    number = written = 0
     pieces = _open(target)
     while (piece := await _read(target, pieces)) is not None:
         encoding = piece.encoding
@@ -180,7 +186,7 @@ async def _insert_all(target: Import) -> None:
                 table = _current_table(target).table
                 name = f"{target.database}.{table}:{target.id}:{number}"
                 content = (encoding.format, encoding.columns, body)
-                await _insert(target, target.database, table, content, name)
+                written += await _insert(target, target.database, table, content, name)
         except EngineError as error:
             last = piece.line + piece.rows.count(b"\n") - 1
             raise BadRequest(
@@ -189,6 +195,7 @@ async def _insert_all(target: Import) -> None:
                 f"'{target.datasource.name}' and in some views only. {error.message}"
             ) from None
         number += 1
+    return written
 
 
 async def _insert(

@@ -22,6 +22,7 @@ class Admission:
         self._max_per_endpoint = max_per_endpoint
         self.inside = 0
         self.by_endpoint: Counter[str] = Counter()
+        self.refused = self.refused_by_endpoint = 0
 
     def slot(self, endpoint_id: str) -> Slot:
         """`with admission.slot(id):` around what a request does in the engine."""
@@ -31,6 +32,7 @@ class Admission:
         """Before anything is computed for a call that would be refused in the end. Raises
         TooManyRequests."""
         if self.inside >= self._max_requests:
+            self.refused += 1
             raise TooManyRequests(
                 f"Too many requests: {self._max_requests} are running or waiting already "
                 "(max_waiting_requests)",
@@ -42,6 +44,7 @@ class Admission:
         self.require_room()
         most = self._max_per_endpoint
         if most and self.by_endpoint[endpoint_id] >= most:
+            self.refused_by_endpoint += 1
             raise TooManyRequests(
                 f"Too many requests: {most} of this endpoint are running or waiting already "
                 "(max_concurrent_per_endpoint)",

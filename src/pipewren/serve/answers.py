@@ -16,6 +16,8 @@ from pipewren.errors import (
     PipewrenError,
     TooManyRequests,
 )
+from pipewren.serve.logs import request_fields
+from pipewren.serve.trace import Trace
 
 Header = tuple[bytes, bytes]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -64,11 +66,12 @@ def json_answer(status: int, value: object, headers: tuple[Header, ...] = ()) ->
     return Answer(status, ((b"content-type", JSON_TYPE), *headers), json.dumps(value).encode())
 
 
-def error_answer(error: BaseException, request_id: str) -> Answer:
+def error_answer(error: BaseException, request_id: str, trace: Trace | None = None) -> Answer:
     """Any exception as an answer. One that is not ours is logged whole and answered bare: its
     text can hold anything."""
     if not isinstance(error, PipewrenError):
-        _log.error("unexpected error, request %s", request_id, exc_info=error)
+        fields = request_fields(request_id, trace)
+        _log.error("unexpected error, request %s", request_id, exc_info=error, extra=fields)
         text = f"Internal error. Quote the request id {request_id} when you report it."
         return json_answer(500, {"error": text})
     headers: list[Header] = []

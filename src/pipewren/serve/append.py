@@ -20,9 +20,11 @@ from pipewren.serve.call import DEPLOYMENT, STAGING
 from pipewren.serve.datasource_descriptions import find_datasource, read_sizes
 from pipewren.serve.job_runner import RunningJob
 from pipewren.serve.jobs import describe_job
+from pipewren.serve.request_record import record_of
 from pipewren.serve.route_request import RouteRequest, open_deployment
 from pipewren.serve.server import Server
 from pipewren.serve.uploads import UploadFile
+from pipewren.serve.usage import Operation, block_name
 from pipewren.storage.deployments import TableVersion
 from pipewren.storage.jobs import find_job
 
@@ -71,6 +73,7 @@ async def _begin(
             raise BadRequest(f"{name} is not supported here yet: send the rows as the body")
     is_staged = request.text(DEPLOYMENT) == STAGING
     workspace_id = deployment.workspace.id
+    request_id = record_of(request.scope).request_id
 
     def find() -> tuple[Deployment, Datasource, TableVersion]:
         if workspace_id not in server.deployments:
@@ -93,7 +96,21 @@ async def _begin(
             find_table=lambda: find()[2],
             replaces=mode == "replace",
         )
-        await import_file(target, job.update)
+        operation = Operation(
+            mode,
+            workspace_id,
+            version.resource_id,
+            found.name,
+            request_id=request_id,
+            job_id=job.id,
+            tags=found.tags.names,
+            options={"format": format},
+        )
+        with server.usage.operation(operation):
+            operation.written_rows = await import_file(target, job.update)
+            blocks = job.job.detail["blocks"]
+            operation.rows = sum(block["process_return"][0]["lines"] for block in blocks)
+            operation.blocks = tuple(block_name(job.id, block) for block in blocks)
         current, found, _ = find()
         size = (await read_sizes(current, server.engine))[found.name]
         statistics = {"bytes": size.bytes, "row_count": size.rows}
@@ -108,7 +125,10 @@ async def _begin(
             workspace_id,
             run,
             queue=f"{workspace_id}.{table.resource_id}",
-            detail=_first_detail(datasource, table, token_id, mode, format, size),
+            detail={
+                **_first_detail(datasource, table, token_id, mode, format, size),
+                "request_id": request_id,
+            },
             cleanup=upload.discard,
         )
     except BaseException:

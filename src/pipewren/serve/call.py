@@ -19,6 +19,7 @@ from pipewren.serve.json_body import read_json_object
 Value = Any  # str, or Repeated; from a JSON body any JSON value
 
 DEPLOYMENT, STAGING = "__tb__deployment", "staging"
+FINALIZES = "finalize_aggregations"
 OUTPUT_SWITCHES = frozenset(
     {
         "output_format_json_quote_64bit_integers",
@@ -34,7 +35,7 @@ RESERVED = frozenset(
         "token",
         "q",
         "format",
-        "finalize_aggregations",
+        FINALIZES,
         "from",
         "cli_version",
         "with_members_and_owner",
@@ -68,7 +69,8 @@ class Repeated(list[str]):
 class EndpointCall(msgspec.Struct, frozen=True):
     """`values` are the template's parameters; `switches` are output settings that were asked for,
     as (name, "1") pairs in name order; `csv_header` is what was sent of that name; `is_staged` asks
-    the deployment that waits to be promoted; `q` is SQL over the result."""
+    the deployment that waits to be promoted; `q` is SQL over the result; `finalizes` asks for what
+    aggregate states come to, in place of the states."""
 
     name: str
     extension: str
@@ -78,6 +80,7 @@ class EndpointCall(msgspec.Struct, frozen=True):
     csv_header: Value = None
     is_staged: bool = False
     q: str | None = None
+    finalizes: bool = False
 
 
 def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) -> EndpointCall:
@@ -98,7 +101,15 @@ def read_call(scope: Mapping[str, Any], name: str, extension: str, body: bytes) 
     csv_header = last_of(given.get(CSV_HEADER))
     q = read_sql(given)
     return EndpointCall(
-        name, extension, token, values, read_switches(given), csv_header, is_staged, q
+        name,
+        extension,
+        token,
+        values,
+        read_switches(given),
+        csv_header,
+        is_staged,
+        q,
+        read_flag(given, FINALIZES),
     )
 
 
@@ -109,8 +120,13 @@ def read_switches(given: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (switch, "1")
         for switch in sorted(OUTPUT_SWITCHES & given.keys())
-        if str(last_of(given[switch])).lower() in ("1", "true")
+        if read_flag(given, switch)
     )
+
+
+def read_flag(given: Mapping[str, Value], name: str) -> bool:
+    """Whether a parameter says yes: `1` or `true`."""
+    return str(last_of(given.get(name))).lower() in ("1", "true")
 
 
 def read_sql(given: Mapping[str, Value]) -> str | None:

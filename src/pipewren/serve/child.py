@@ -13,13 +13,13 @@ import ctypes
 import functools
 import importlib
 import json
+import logging
 import os
 import resource
 import signal
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, cast
 
@@ -29,6 +29,7 @@ from pipewren.errors import PipewrenError, StartError
 from pipewren.serve.bounds import HttpBounds
 from pipewren.serve.child_process import CHILD_MODULE, EXIT_START_ERROR
 from pipewren.serve.lifespan import Asgi, Lifespan
+from pipewren.serve.logs import LogOptions, make_tell, open_logs, write_line
 from pipewren.serve.protocol import HttpConnection
 from pipewren.serve.traffic import Traffic
 
@@ -44,6 +45,8 @@ _MEMORY_SIGNS = (
     "std::bad_alloc",
 )
 
+_log = logging.getLogger("pipewren.serve")
+
 
 def main(arguments: list[str]) -> int:
     """Serve until told to end; returns the exit code."""
@@ -58,16 +61,18 @@ def main(arguments: list[str]) -> int:
     threading.Thread(target=_exit_at_end_of, args=(control,), daemon=True).start()
     for descriptor in (control, status, *order["listeners"]):
         os.set_inheritable(descriptor, False)  # not for programs that the engine may start
+    logs = LogOptions(**order.get("logs", {}))
+    open_logs(logs)
     try:
         limit_address_space(order["address_space_bytes"])
         with _explain_lack_of_memory(order["address_space_bytes"]):
             app = load_app(order["app"], order.pop("payload"))
             return _serve(app, order, status)
     except PipewrenError as error:
-        sys.stderr.write(f"error: {error}\n")
+        make_tell(logs, write_line)(f"error: {error}")
         return EXIT_START_ERROR
     except Exception:  # noqa: BLE001 - a mistake of ours: all that is known, then the next start
-        traceback.print_exc()
+        _log.critical("the server process failed", exc_info=True)
         return EXIT_CRASHED
 
 

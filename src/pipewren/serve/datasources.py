@@ -7,6 +7,7 @@ from pipewren.access.authorize import readable_pipes
 from pipewren.access.caller import Caller
 from pipewren.access.datasource_rights import may_count, may_see, require_replace, require_sight
 from pipewren.deploy.deployment import Deployment
+from pipewren.deploy.inventory import count_rows
 from pipewren.serve.answers import Answer, json_answer
 from pipewren.serve.background import run_to_the_end
 from pipewren.serve.call import DEPLOYMENT, STAGING
@@ -18,8 +19,10 @@ from pipewren.serve.datasource_descriptions import (
     find_users,
     read_sizes,
 )
+from pipewren.serve.request_record import record_of
 from pipewren.serve.route_request import TEXT_TYPE, RouteRequest, open_deployment
 from pipewren.serve.server import Server
+from pipewren.serve.usage import Operation
 from pipewren.sqltext import Sql, quote_identifier
 from pipewren.storage.deployments import TableVersion
 from pipewren.storage.table_times import list_table_times
@@ -62,20 +65,31 @@ async def truncate(request: RouteRequest, server: Server) -> Answer:
     _, table = find_datasource(deployment, request.names["datasource"])
     require_replace(caller)
     is_staged = request.text(DEPLOYMENT) == STAGING
-    work = _truncate(server, deployment.workspace.id, table.resource_id, is_staged=is_staged)
+    operation = Operation(
+        "truncate",
+        deployment.workspace.id,
+        table.resource_id,
+        table.datasource,
+        request_id=record_of(request.scope).request_id,
+    )
+    work = _truncate(server, operation, is_staged=is_staged)
     await run_to_the_end(server, work)
     return Answer(205, (), b"")
 
 
-async def _truncate(
-    server: Server, workspace_id: str, resource_id: str, *, is_staged: bool
-) -> None:
+async def _truncate(server: Server, operation: Operation, *, is_staged: bool) -> None:
+    workspace_id, resource_id = operation.workspace_id, operation.datasource_id
     async with server.writes.writing(workspace_id):
         # As it is now: a deployment may have gone live while this waited.
         deployment = server.deployment_of(workspace_id, is_staged=is_staged)
-        _, table = find_datasource(deployment, resource_id)
-        name = f"{quote_identifier(deployment.workspace.database)}.{quote_identifier(table.table)}"
-        await server.engine.execute(Sql(f"TRUNCATE TABLE {name}"))
+        datasource, table = find_datasource(deployment, resource_id)
+        operation.tags = datasource.tags.names
+        database = deployment.workspace.database
+        name = f"{quote_identifier(database)}.{quote_identifier(table.table)}"
+        with server.usage.operation(operation):
+            rows = await count_rows(server.engine, database, table.table)
+            await server.engine.execute(Sql(f"TRUNCATE TABLE {name}"))
+            operation.rows = rows
 
 
 async def list_connectors(request: RouteRequest, server: Server) -> Answer:

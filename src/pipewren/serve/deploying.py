@@ -12,6 +12,7 @@ import logging
 import weakref
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, TypeVar
 
 from pipewren.access.caller import change_keyring
@@ -25,6 +26,7 @@ from pipewren.deploy.token_changes import describe_token_changes
 from pipewren.errors import Conflict, NotFound, PipewrenError, ProjectErrors, ProjectMistake
 from pipewren.serve.background import run_to_the_end, start_work
 from pipewren.serve.server import Server
+from pipewren.serve.storage_samples import sample_sizes
 from pipewren.storage import deployments as stored
 from pipewren.storage.deployments import Notes, State, StoredDeployment
 from pipewren.template.limits import TemplateLimits
@@ -42,6 +44,7 @@ class DeployOrder:
     promote: bool = True
     allow_destructive: bool = False
     is_build: bool = False
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,12 @@ async def deploy_files(
 ) -> DeployOutcome:
     """Deploy a whole project, its files by their paths in it. Raises Conflict while another deploy
     of the workspace runs or waits to be promoted; mistakes of the project are in the outcome."""
-    return await _alone(server, workspace_id, _deploy(server, workspace_id, files, order))
+    return await _alone(server, workspace_id, _count(server, workspace_id, files, order))
 
 
-async def promote(server: Server, workspace_id: str, number: int) -> StoredDeployment:
+async def promote(
+    server: Server, workspace_id: str, number: int, *, request_id: str = ""
+) -> StoredDeployment:
     """Have a staged deployment answer. Raises NotFound, Conflict, ProjectErrors."""
 
     async def work() -> StoredDeployment:
@@ -77,7 +82,7 @@ async def promote(server: Server, workspace_id: str, number: int) -> StoredDeplo
             raise Conflict(
                 f"Deployment {number} is {record.state.value}: only one that is staged can go live"
             )
-        return await _promote(server, staged)
+        return await _promote(server, staged, request_id)
 
     return await _alone(server, workspace_id, work())
 
@@ -140,6 +145,19 @@ async def _alone(server: Server, workspace_id: str, work: Coroutine[Any, Any, T]
     return await run_to_the_end(server, run())
 
 
+async def _count(
+    server: Server, workspace_id: str, files: Mapping[str, bytes], order: DeployOrder
+) -> DeployOutcome:
+    kind = "check" if order.check else "build" if order.is_build else "deploy"
+    result = "error"
+    try:
+        outcome = await _deploy(server, workspace_id, files, order)
+        result = outcome.result
+        return outcome
+    finally:
+        server.metrics.deploys[kind, result] += 1
+
+
 async def _deploy(
     server: Server, workspace_id: str, files: Mapping[str, bytes], order: DeployOrder
 ) -> DeployOutcome:
@@ -180,7 +198,7 @@ async def _deploy(
         staged = server.staged[workspace_id] = stage(target, prepared)
         return DeployOutcome("success", changes, staged.stored, (), feedback, tokens)
     try:
-        record = await _promote(server, prepared)
+        record = await _promote(server, prepared, order.request_id)
     except BaseException as error:
         notes = errors_of(error) if isinstance(error, ProjectErrors) else ()
         await undo(target, prepared.stored, notes)
@@ -212,13 +230,26 @@ async def _check_the_rest(
     return errors
 
 
-async def _promote(server: Server, prepared: Deployment) -> StoredDeployment:
+async def _promote(server: Server, prepared: Deployment, request_id: str) -> StoredDeployment:
     workspace_id = prepared.workspace.id
+    began_s = perf_counter()
     target = target_of(server, prepared)
     async with server.writes.closed(workspace_id):
         went = await go_live(target, prepared, keep_removed=False)
         outlive(prepared, went.deployment)
+        old = server.deployments.get(workspace_id)
+        tables = old.tables if old is not None else {}
+        del old  # its end tells that its database can go
         _swap(server, went)
+    server.usage.note_tables(
+        workspace_id,
+        tables,
+        went.deployment.tables,
+        elapsed_s=perf_counter() - began_s,
+        request_id=request_id,
+    )
+    if server.usage.recorder is not None:
+        start_work(server, sample_sizes(server, [workspace_id]))
     return went.deployment.stored
 
 

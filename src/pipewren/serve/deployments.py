@@ -12,6 +12,7 @@ from pipewren.serve.answers import Answer, json_answer
 from pipewren.serve.bodies import read_parts
 from pipewren.serve.deploying import DeployOrder, DeployOutcome
 from pipewren.serve.project_upload import read_project_upload
+from pipewren.serve.request_record import record_of
 from pipewren.serve.route_request import RouteRequest, open_deployment
 from pipewren.serve.server import Server
 from pipewren.storage import deployments as stored
@@ -20,7 +21,9 @@ from pipewren.storage.deployments import State, StoredDeployment
 
 async def build(request: RouteRequest, server: Server) -> Answer:
     """`POST /v1/build`: the whole project, live at once. 200 also where it failed."""
-    outcome = await _deploy(request, server, DeployOrder(is_build=True))
+    outcome = await _deploy(
+        request, server, DeployOrder(is_build=True, request_id=record_of(request.scope).request_id)
+    )
     if outcome.result == "failed":
         return json_answer(200, {"result": "failed", "errors": list(outcome.errors)})
     number = outcome.record.number if outcome.record is not None else 0
@@ -41,6 +44,7 @@ async def deploy(request: RouteRequest, server: Server) -> Answer:
         check=request.flag("check"),
         promote=request.flag("auto_promote"),
         allow_destructive=request.flag("allow_destructive_operations"),
+        request_id=record_of(request.scope).request_id,
     )
     outcome = await _deploy(request, server, order)
     record = outcome.record
@@ -81,7 +85,9 @@ async def show(request: RouteRequest, server: Server) -> Answer:
 async def set_live(request: RouteRequest, server: Server) -> Answer:
     """`POST /v1/deployments/ID/set-live`: promote a staged one."""
     caller = _require_admin(request, server)
-    record = await deploying.promote(server, caller.workspace_id, _number(request))
+    request_id = record_of(request.scope).request_id
+    number = _number(request)
+    record = await deploying.promote(server, caller.workspace_id, number, request_id=request_id)
     return json_answer(200, {"result": "success", "deployment": describe(record)})
 
 

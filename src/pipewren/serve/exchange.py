@@ -199,7 +199,7 @@ class Exchange:
         self._tell()
         if not self.is_complete:
             path = self.scope["raw_path"].decode("latin-1")  # not decoded: no line breaks
-            _log.info("499: the client of %s %s hung up", self.scope["method"], path)
+            _log.debug("499: the client of %s %s hung up", self.scope["method"], path)
             self.cancel()
 
     def _tell(self) -> None:

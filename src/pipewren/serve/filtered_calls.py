@@ -13,6 +13,7 @@ from pipewren.sql.row_filters import FilteredStatement, RowFilters, Schema
 from pipewren.sql.unfilterable import find_derived, find_unfilterable
 
 MAX_STATEMENTS = 1024  # of callers, each at most `max_sql_bytes` long
+MAX_COUNTED = 256
 
 
 async def filter_statement(
@@ -48,7 +49,7 @@ def learned_of(deployment: Deployment, server: Server) -> Learned:
     )
     functions = load_functions(server.engine.capabilities.version)
     filters = RowFilters(server.engine, schema, functions)
-    made = Learned(deployment, filters, Recent(MAX_STATEMENTS))
+    made = Learned(deployment, filters, Recent(MAX_STATEMENTS), Recent(MAX_COUNTED))
     server.learned[deployment.workspace.id] = made
     return made
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from weakref import WeakValueDictionary
@@ -21,12 +22,19 @@ _STOPPED = "The server was stopped before the job had ended"
 
 _log = logging.getLogger("pipewren.serve")
 
+Tell = Callable[[Job], None]
+
+
+def _tell_nobody(job: Job) -> None:
+    """Where nobody is to be told of jobs."""
+
 
 class RunningJob:
     """A job as the function that does it sees it."""
 
-    def __init__(self, store: Store, job: Job) -> None:
+    def __init__(self, store: Store, job: Job, tell: Tell) -> None:
         self._store = store
+        self._tell = tell
         self.job = job
         self.is_cancelled = False
 
@@ -42,17 +50,22 @@ class RunningJob:
     def change(self, status: JobStatus | None, detail: Mapping[str, Any]) -> None:
         with self._store.begin() as connection:
             self.job = change_job(connection, self.job, status=status, detail=detail)
+        if status is not None:
+            self._tell(self.job)
 
 
 JobFunction = Callable[[RunningJob], Awaitable[None]]
 
 
 class Jobs:
-    """The jobs that wait or run in this process."""
+    """The jobs that wait or run in this process; `ended` counts the others, by kind and status.
+    `tell` is told of each that is in a new state."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tell: Tell = _tell_nobody) -> None:
         self._store = store
+        self._tell = tell
         self._running: dict[str, tuple[RunningJob, asyncio.Task[None]]] = {}
+        self.ended: Counter[tuple[str, str]] = Counter()
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._queues: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -73,7 +86,8 @@ class Jobs:
             job = create_job(
                 connection, workspace_id, kind, {"is_cancellable": True, **(detail or {})}
             )
-        running = RunningJob(self._store, job)
+        self._tell(job)
+        running = RunningJob(self._store, job, self._tell)
         lock = self._queues.setdefault(queue, asyncio.Lock()) if queue else asyncio.Lock()
         task = asyncio.create_task(self._run(running, run, lock))
         self._running[job.id] = running, task
@@ -81,11 +95,17 @@ class Jobs:
         def end(_: asyncio.Task[None]) -> None:
             self._running.pop(job.id, None)
             self._end(running)
+            self.ended[kind, running.job.status.value] += 1
             if cleanup is not None:
                 cleanup()
 
         task.add_done_callback(end)
         return job
+
+    def count_running(self) -> Counter[tuple[str, str]]:
+        """Those that wait or work, by kind and status."""
+        jobs = [running.job for running, _ in self._running.values()]
+        return Counter((job.kind, job.status.value) for job in jobs)
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job that waits, or that runs and says it can be. False where it cannot."""

@@ -14,7 +14,7 @@ from pipewren.storage.jobs import MAX_LISTED, Job, JobStatus
 from pipewren.storage.jobs import find_job as find_stored
 from pipewren.storage.jobs import list_jobs as list_stored
 
-_HIDDEN = frozenset({"token_id"})
+_HIDDEN = frozenset({"token_id", "request_id"})
 _NOT_LISTED = frozenset({"blocks"})  # a large file has many
 
 

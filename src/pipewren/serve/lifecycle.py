@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipewren.serve.app import App
+from pipewren.serve.logs import LogOptions, make_tell, write_line
 from pipewren.serve.server import Server
 from pipewren.settings import read_settings
 
@@ -32,13 +32,22 @@ def create_app(payload: Mapping[str, Any]) -> App:
     ) -> None:
         # Imported here, not above: it imports the engine, which takes a tenth of a second.
         from pipewren.serve.filtered_calls import tell_unfilterable
+        from pipewren.serve.metrics_page import is_measured
+        from pipewren.serve.request_logs import observe_requests
+        from pipewren.serve.spans import open_spans
         from pipewren.serve.start import example_curl, start_server, stop_server
 
         await receive()
         config = Path(payload["config"]) if payload.get("config") else None
         settings = read_settings(payload["flags"], config=config)
-        started = await start_server(settings, _say)
+        tell = make_tell(LogOptions(settings.log_format, settings.log_level), write_line)
+        spans = open_spans(settings.otel_endpoint)
+        started = await start_server(settings, tell)
         server = app.server = started.server
+        observe_requests(server)
+        if spans is not None:
+            app.has_spans = True
+            server.observers.append(spans.record)
         detail: dict[str, Any] = {"data_dir": str(settings.store_dir)}
         if started.new_admin_token is not None:
             detail["admin_token"] = started.new_admin_token
@@ -50,16 +59,22 @@ def create_app(payload: Mapping[str, Any]) -> App:
         gc.collect()
         gc.freeze()
         watcher = asyncio.create_task(_watch(server, send))
-        telling = asyncio.create_task(tell_unfilterable(server, _say))
+        beside = [watcher, asyncio.create_task(tell_unfilterable(server, tell))]
+        if is_measured(settings):
+            beside.append(asyncio.create_task(server.metrics.watch_loop()))
         await receive()
-        watcher.cancel()
-        telling.cancel()
-        await asyncio.gather(watcher, telling, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         app.server = None
         await stop_server(server)
+        if spans is not None:
+            await spans.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    return App(lifespan)
+    app = App(lifespan)
+    app.metrics_port = payload.get("metrics_port")
+    return app
 
 
 async def _watch(server: Server, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
@@ -70,8 +85,3 @@ async def _watch(server: Server, send: Callable[[dict[str, Any]], Awaitable[None
         if not state.ready:
             await send({"type": "pipewren.unhealthy", "reason": state.reason or "no reason given"})
             return
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

@@ -23,6 +23,11 @@ class Listeners:
     url: str
     warning: str | None = None
 
+    @property
+    def port(self) -> int:
+        port: int = self.sockets[0].getsockname()[1]
+        return port
+
     def close(self) -> None:
         for listener in self.sockets:
             listener.close()
@@ -37,8 +42,9 @@ class _Address:
     companion: bool = False
 
 
-def open_listeners(host: str, port: int, backlog: int) -> Listeners:
-    """Bind and listen on every address of `host`; port 0 takes a free one.
+def open_listeners(host: str, port: int, backlog: int, *, option: str = "--port") -> Listeners:
+    """Bind and listen on every address of `host`; port 0 takes a free one. `option` is where the
+    user says which, for messages.
 
     `127.0.0.1` and `localhost` mean both loopback addresses, since some clients ask for
     `http://localhost` at ::1 only. `::` means all addresses of both families. Raises StartError
@@ -48,7 +54,7 @@ def open_listeners(host: str, port: int, backlog: int) -> Listeners:
         raise StartError(f"{port} is not a port: choose one from 1 to 65535, or 0 for a free one.")
     addresses = _find_addresses(host)
     for attempt in range(1, _PAIR_ATTEMPTS + 1):
-        listeners = _listen_on_all(addresses, host, port, backlog)
+        listeners = _listen_on_all(addresses, host, port, backlog, option)
         if listeners.warning is None or port != 0 or attempt == _PAIR_ATTEMPTS:
             break
         listeners.close()
@@ -81,7 +87,7 @@ _HOST_HINT = "Use 127.0.0.1 for this machine only, or 0.0.0.0 for all its addres
 
 
 def _listen_on_all(
-    addresses: tuple[_Address, ...], host: str, port: int, backlog: int
+    addresses: tuple[_Address, ...], host: str, port: int, backlog: int, option: str
 ) -> Listeners:
     opened: list[socket.socket] = []
     warning: str | None = None
@@ -99,7 +105,7 @@ def _listen_on_all(
                         f"http://{host}:{port}"
                     )
                     continue
-                raise StartError(_explain(error, address.host, port)) from None
+                raise StartError(_explain(error, address.host, port, option)) from None
             else:
                 port = opened[-1].getsockname()[1]
         if not opened:
@@ -129,16 +135,16 @@ def _listen(address: _Address, port: int, backlog: int) -> socket.socket:
     return listener
 
 
-def _explain(error: OSError, host: str, port: int) -> str:
+def _explain(error: OSError, host: str, port: int, option: str) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"Port {port} of {host} is in use: stop the program that listens there, or choose "
-            "another port with --port (0 takes a free one)."
+            f"another port with {option} (0 takes a free one)."
         )
     if error.errno == errno.EACCES:
         return (
             f"Port {port} of {host} is not allowed for this user: choose a port above 1023 with "
-            "--port."
+            f"{option}."
         )
     return f"Cannot listen on port {port} of {host}: {error.strerror}. {_HOST_HINT}"
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any
 
 from pipewren.access.audit import record_action
@@ -19,7 +18,7 @@ from pipewren.serve.answers import Answer, json_answer
 from pipewren.serve.forwarded import read_address
 from pipewren.serve.route_request import RouteRequest
 from pipewren.serve.server import Server
-from pipewren.settings import Settings
+from pipewren.settings import Settings, is_loopback_host
 from pipewren.storage.tokens import ACCOUNT_TOKEN, ADMIN_TOKEN, USER_TOKEN
 
 _HEADERS = (
@@ -67,7 +66,7 @@ def why_off(settings: Settings) -> str | None:
     """Why the page does not exist on this server; None where it does."""
     if settings.local_tokens is not None:
         return None if settings.local_tokens else "the setting local_tokens switches it off"
-    if not _is_loopback_host(settings.host):
+    if not is_loopback_host(settings.host):
         return "the server listens beyond loopback (the setting local_tokens says otherwise)"
     if settings.public_url is not None:
         return "public_url is set (the setting local_tokens says otherwise)"
@@ -101,15 +100,6 @@ def _value(server: Server, name: str) -> str | None:
         if deployment.workspace.name == server.settings.workspace:
             return server.keyring.value_of(workspace_id, name)
     return None
-
-
-def _is_loopback_host(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _record(request: RouteRequest, reason: str | None) -> None:

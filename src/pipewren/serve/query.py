@@ -8,7 +8,7 @@ What is accepted is `sql/caller_statement.py`'s to say; what a table's name mean
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,13 @@ from pipewren.serve.answers import Answer, Header, StreamedAnswer
 from pipewren.serve.bodies import read_whole_body
 from pipewren.serve.call import read_values
 from pipewren.serve.callers import identify
+from pipewren.serve.counted_queries import count_results, needs_counting
 from pipewren.serve.filtered_calls import filters_of, learned_of
 from pipewren.serve.formats import Format
 from pipewren.serve.pace import Pace
 from pipewren.serve.query_call import QueryCall, read_query_call
 from pipewren.serve.query_formats import find_query_format
+from pipewren.serve.query_settings import merge_settings
 from pipewren.serve.query_tables import QueryTables
 from pipewren.serve.rate_limits import take_rates
 from pipewren.serve.request_record import note_caller, record_of
@@ -34,6 +36,7 @@ from pipewren.serve.secret_values import NO_SECRETS, with_secrets
 from pipewren.serve.server import Server
 from pipewren.serve.statements import check_size, make_statement
 from pipewren.sql.caller_errors import query_error, refused
+from pipewren.sql.caller_rules import load_caller_rules
 from pipewren.sql.caller_statement import CallerStatement, read_caller_statement
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.lifting import join_parts
@@ -43,10 +46,6 @@ from pipewren.sqltext import Sql
 from pipewren.template.limits import TemplateLimits
 from pipewren.template.template import compile_template
 
-_SETTINGS = frozenset(
-    {"join_use_nulls", "group_by_use_nulls", "aggregate_functions_null_for_empty"}
-    | {"join_algorithm", "date_time_output_format"}
-)
 QUERY_API = "query_api"  # its name where endpoints have theirs (service-data-sources.md section 2)
 
 
@@ -75,7 +74,9 @@ async def call_query_api(
     rate_headers = await take_rates(caller, None, caller.rps, server)
     record = record_of(scope)
     note_caller(record, caller, QUERY_API, QUERY_API)
+    record.end_step("identify")
     tables = QueryTables(caller, deployment, server, call.values, record=record)
+    tables.finalizes = call.finalizes
     if call.pipeline is not None:
         tables.open_pipe(_find_pipe(call.pipeline, tables))
     known = await _read(call.sql, tables)
@@ -123,11 +124,12 @@ async def _read(text: str, tables: QueryTables) -> KnownStatement:
             f"The statement is larger than {most:,} bytes (max_sql_bytes): send a shorter one, or "
             "make it a pipe"
         )
-    if text.startswith("%"):
-        text = _render(text[1:], tables)
+    template = text.lstrip()
+    if template.startswith("%"):
+        text = _render(template[1:], tables)
     memory = learned_of(deployment, server).statements
     pipe = tables.pipe.name if tables.pipe is not None else ""
-    key = (text, pipe, None if caller.reads_all else caller.scopes)
+    key = (text, pipe, tables.has_nodes, None if caller.reads_all else caller.scopes)
     known: KnownStatement | None = memory.find(key)
     if known is None:
         version = server.engine.capabilities.version
@@ -136,23 +138,25 @@ async def _read(text: str, tables: QueryTables) -> KnownStatement:
             tables.resolve,
             parser=server.engine,
             functions=load_functions(version),
-            settings=_SETTINGS,
+            rules=load_caller_rules(version),
             database=deployment.database,
             may_run_own_text=caller.reads_all,
         )
         known = KnownStatement(statement, Pace())
         memory.keep(key, known)
+    tables.record.end_step("compile")
     return known
 
 
 def _render(source: str, tables: QueryTables) -> str:
-    """A text that began with `%`. It sees no secrets: whoever writes a template could read them."""
+    """A text that began with `%`. It sees no secrets: whoever writes a template could read them.
+    `table()` may name anything, since what there is is for the statement's check to say."""
     server = tables.server
     template = compile_template(
         source, limits=TemplateLimits(max_output_bytes=server.settings.max_query_bytes)
     )
     values = read_values(template.array_parameters, tables.values)
-    return template.render(values, tables=tables.deployment.names).sql
+    return template.render(values).sql
 
 
 def _ask(id: str, name: str, format: Format, known: KnownStatement, tables: QueryTables) -> Asked:
@@ -161,7 +165,7 @@ def _ask(id: str, name: str, format: Format, known: KnownStatement, tables: Quer
         name,
         format,
         known.pace,
-        is_filtered=bool(tables.filters),
+        is_filtered=bool(tables.filters or tables.caller.pipe_filters),
         record=tables.record,
         hides_values=not tables.caller.reads_all and bool(known.statement.derived),
     )
@@ -176,12 +180,17 @@ async def _answer(
 ) -> Answer | StreamedAnswer:
     server = tables.server
     filtered = await _put_together(statement, tables)
+    tables.record.reads_usage = tables.reads_usage
     check_size(filtered.statement.sql, server.settings.max_query_bytes)
     runnable = make_statement(filtered, asked, switches, server)
     if filtered.statement.secrets:
         secrets = server.secrets.get(tables.caller.workspace_id, NO_SECRETS)
-        runnable = with_secrets(runnable, filtered.statement.secrets, secrets)
+        workspace_id = tables.caller.workspace_id
+        runnable = with_secrets(runnable, filtered.statement.secrets, secrets, workspace_id)
+    tables.record.end_step("filter")
     try:
+        if needs_counting(statement, tables):
+            runnable, asked = await count_results(runnable, asked, tables)
         answer = await answer_statement(runnable, asked, server)
     except EngineError as error:
         raise query_error(error) from None
@@ -201,6 +210,10 @@ async def _put_together(statement: CallerStatement, tables: QueryTables) -> Filt
                 "it another one there"
             )
         is_open = is_open or sealed.needs_database
+        if sealed.needs_database and statement.has_open_names and not tables.caller.reads_all:
+            raise refused(
+                f"'{derived.name}' cannot be read beside a name right of IN: write a subquery there"
+            )
         texts.append(f"(\n{sealed.sql}\n)")
     if statement.filters:
         filters = filters_of(deployment, tables.server)
@@ -215,20 +228,7 @@ async def _put_together(statement: CallerStatement, tables: QueryTables) -> Filt
         max_execution_time_s=min(
             (one.max_execution_time_s for one in inner if one.max_execution_time_s), default=None
         ),
-        settings=_merge([*(one.settings for one in inner), statement.settings]),
+        settings=merge_settings(inner, statement.settings),
         secrets=tuple(dict.fromkeys(name for one in inner for name in one.secrets)),
     )
     return FilteredStatement(compiled, deployment.database if is_open else NO_DATABASE)
-
-
-def _merge(all: Sequence[tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
-    """The settings of the pipes that are read and of the statement, which are one query's."""
-    merged: dict[str, str] = {}
-    for settings in all:
-        for name, value in settings:
-            if merged.setdefault(name, value) != value:
-                raise refused(
-                    f"The setting {name} has different values in the pipes that the statement "
-                    "reads, or in its own SETTINGS: read them one at a time"
-                )
-    return tuple(sorted(merged.items()))

@@ -3,6 +3,7 @@ body is a form, a JSON object, or the SQL itself."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +12,14 @@ import msgspec
 from pipewren.errors import BadRequest
 from pipewren.serve.call import (
     DEPLOYMENT,
+    FINALIZES,
     KEPT_FROM_TEMPLATES,
     STAGING,
     Value,
     last_of,
     read_bearer,
     read_body,
+    read_flag,
     read_pairs,
     read_sql,
     read_switches,
@@ -24,7 +27,14 @@ from pipewren.serve.call import (
 )
 from pipewren.sql.caller_errors import POST_SQL
 
-_OF_PARAMETERS = frozenset({b"application/x-www-form-urlencoded", b"application/json"})
+_FORM = b"application/x-www-form-urlencoded"
+_JSON = b"application/json"
+# No form begins so: blanks are percent-encoded in it, or `+`.
+_BEGINS_AS_SQL = re.compile(
+    rb"\s*(?:(?:SELECT|WITH|FROM|DESCRIBE|DESC|SHOW)(?:\s|\(|\Z)|\(\s*SELECT\s|%\s)", re.IGNORECASE
+).match
+# Also as text/plain, which is what `fetch` says of a string (client-compat.md section 1, rule 9).
+_BEGINS_AS_JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]').match
 
 
 class QueryCall(msgspec.Struct, frozen=True):
@@ -39,6 +49,7 @@ class QueryCall(msgspec.Struct, frozen=True):
     from_: str | None = None
     switches: tuple[tuple[str, str], ...] = ()
     is_staged: bool = False
+    finalizes: bool = False
 
 
 def read_query_call(scope: Mapping[str, Any], body: bytes) -> QueryCall:
@@ -47,7 +58,7 @@ def read_query_call(scope: Mapping[str, Any], body: bytes) -> QueryCall:
     query: bytes = scope["query_string"]
     given: dict[str, Value] = read_pairs(query) if query else {}
     if body:
-        if _is_sql(scope, body):
+        if _is_sql(scope, body, has_sql="q" in given):
             given["q"] = _decode(body)
         else:
             given.update(read_body(body, scope["headers"]))
@@ -65,18 +76,20 @@ def read_query_call(scope: Mapping[str, Any], body: bytes) -> QueryCall:
         _read_text(given, "from"),
         read_switches(given),
         last_of(given.get(DEPLOYMENT)) == STAGING,
+        read_flag(given, FINALIZES),
     )
 
 
-def _is_sql(scope: Mapping[str, Any], body: bytes) -> bool:
-    """Whether a body is the SQL: it is of no type that has names, and does not look like JSON."""
+def _is_sql(scope: Mapping[str, Any], body: bytes, *, has_sql: bool) -> bool:
+    """Whether a body is the SQL: it is of no type that has names, and does not look like JSON, or
+    it is what `curl -d "SELECT ..."` sends as a form and no parameter has the SQL."""
     kind = b""
     for header, value in scope["headers"]:
         if header == b"content-type":
             kind = value.partition(b";")[0].strip().lower()
-    if kind in _OF_PARAMETERS:
-        return False
-    return kind != b"" or not body.strip().startswith((b'{"', b"{ ", b"{\n", b"{}"))
+    if kind == _FORM:
+        return not has_sql and _BEGINS_AS_SQL(body) is not None
+    return kind != _JSON and not _BEGINS_AS_JSON(body)
 
 
 def _decode(body: bytes) -> str:

@@ -7,14 +7,15 @@ is not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from pipewren.access.authorize import authorize_endpoint, may_read_pipe, row_filters
-from pipewren.access.grants import fix_values, refuse_unapplied
+from pipewren.access.grants import Grant, fix_values
 from pipewren.access.rights import Caller
 from pipewren.deploy.deployment import Deployment
-from pipewren.errors import StatementError
+from pipewren.errors import Forbidden, StatementError
 from pipewren.serve.call import Value, read_values
 from pipewren.serve.filtered_calls import filters_of
 from pipewren.serve.request_record import RequestRecord, record_of
@@ -25,9 +26,13 @@ from pipewren.sql.caller_statement import Datasource, Derived
 from pipewren.sql.compile import compile_endpoint, compile_node
 from pipewren.sql.pipes import CompiledNode, CompiledPipe, CompiledStatement
 from pipewren.sql.row_filters import SealedStatement
+from pipewren.sql.service_datasources import SERVICE
+from pipewren.sqltext import Sql, quote_identifier
+from pipewren.usage.service_tables import SERVICE_TABLES, WORKSPACE_PARAMETER, select_rows
 
+_STATE = re.compile(r"\bAggregateFunction\(").search
 RESULT = "_"  # the name of the request's pipe
-_PIPE, _NODE, _SYSTEM = "pipe", "node", "system"
+_PIPE, _NODE, _SYSTEM, _SERVICE = "pipe", "node", "system", "service"
 
 
 @dataclass(slots=True)
@@ -35,7 +40,7 @@ class QueryTables:
     """The tables of one request. `pipe` is the one that `_` stands for, which the caller may read,
     and `has_nodes` whether names of its nodes are tables too (client-compat.md section 3);
     `values` and `record` are the request's. `statements` are those that have been put in, in
-    order."""
+    order; `reads_usage`: service data sources were among them."""
 
     caller: Caller
     deployment: Deployment
@@ -43,8 +48,10 @@ class QueryTables:
     values: Mapping[str, Value]
     pipe: CompiledPipe | None = None
     has_nodes: bool = False
+    finalizes: bool = False
     record: RequestRecord = field(default_factory=lambda: record_of(None))
     statements: list[CompiledStatement] = field(default_factory=list)
+    reads_usage: bool = False
     filters: Mapping[str, list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,20 +60,27 @@ class QueryTables:
     def resolve(self, database: str, name: str) -> Datasource | Derived | None:
         """`caller_statement.Resolve`."""
         deployment = self.deployment
+        if database == SERVICE and self.caller.reads_all:
+            columns = SERVICE_TABLES.get(f"{SERVICE}.{name}")
+            if columns is None:
+                return None
+            return Derived(_SERVICE, name, _have_states(column.type for column in columns))
         if database == "system":
             return Derived(_SYSTEM, name) if name in SYSTEM_TABLES else None
         if database not in ("", deployment.workspace.name):
             return None
         if not database and self.pipe is not None:
             if name in (RESULT, self.pipe.name):
-                return Derived(_PIPE, self.pipe.name)
+                return self._derive(self.pipe.name)
             if self.has_nodes and name in self.pipe.nodes:
-                return Derived(_NODE, name)
+                return Derived(_NODE, name, has_states=True)
         if name in deployment.tables:
             if self.may_read_datasource(name):
-                return Datasource(name, tuple(self.filters.get(name, ())))
+                filters = tuple(self.filters.get(name, ()))
+                types = [column.type for column in deployment.project.datasources[name].columns]
+                return Datasource(name, filters, _have_states(types))
         elif name in deployment.pipes and self.may_read_pipe(name):
-            return Derived(_PIPE, name)
+            return self._derive(name)
         return None
 
     def open_pipe(self, pipe: CompiledPipe) -> None:
@@ -99,6 +113,10 @@ class QueryTables:
         if derived.kind == _SYSTEM:
             sql = SYSTEM_TABLES[derived.name](self.deployment, self.may_read_datasource)
             return SealedStatement(sql, frozenset(), needs_database=False)
+        if derived.kind == _SERVICE:
+            self.reads_usage = True
+            sql = select_rows(f"{SERVICE}.{derived.name}", self.caller.workspace_id)
+            return SealedStatement(sql, frozenset(), needs_database=False)
         deployment = self.deployment
         secrets = self.server.secrets.get(self.caller.workspace_id, NO_SECRETS)
         if derived.kind == _NODE:
@@ -107,28 +125,53 @@ class QueryTables:
         else:
             pipe = deployment.pipes[derived.name]
             node = pipe.output
-        values = self._values_for(pipe)
+        grant = self._grant_for(pipe)
+        values = fix_values(read_values(pipe.array_parameters, self.values), grant.fixed)
         if node is pipe.output:
             compiled = compile_endpoint(pipe, values, tables=deployment.names, secrets=secrets)
         else:
             compiled = compile_node(pipe, node, values, tables=deployment.names, secrets=secrets)
         self.statements.append(compiled)
+        if WORKSPACE_PARAMETER in compiled.secrets:
+            self.reads_usage = True
+        filters = filters_of(deployment, self.server)
         try:
-            return await filters_of(deployment, self.server).seal(compiled, self.filters)
+            sealed = await filters.seal(compiled, self.filters)
         except StatementError as error:
             raise StatementError(f"{_describe(pipe, node)}: {error.message}") from None
+        if not grant.result_filters:
+            return sealed
+        columns = self._columns_of(pipe)
+        condition = await filters.condition(pipe.name, grant.result_filters, columns)
+        name = quote_identifier(pipe.name)
+        sql = Sql(f"SELECT * FROM (\n{sealed.sql}\n) AS {name} WHERE {condition}")
+        return replace(sealed, sql=sql)
 
-    def _values_for(self, pipe: CompiledPipe) -> Mapping[str, Value]:
-        """The request's values with those that the token fixes for the pipe. Raises Forbidden."""
-        values = read_values(pipe.array_parameters, self.values)
-        grant = authorize_endpoint(
-            self.caller,
-            pipe.name,
-            self.deployment.pipe_ids[pipe.name],
-            tables=self.deployment.tables,
-        )
-        refuse_unapplied(grant)
-        return fix_values(values, grant.fixed)
+    def _derive(self, name: str) -> Derived:
+        """A pipe's result, which may hold states where its columns are not known."""
+        endpoint = self.deployment.endpoints.get(name)
+        columns = endpoint.columns if endpoint is not None else None
+        has_states = columns is None or _have_states(column.type for column in columns)
+        return Derived(_PIPE, name, has_states)
+
+    def _grant_for(self, pipe: CompiledPipe) -> Grant:
+        """How the token narrows the pipe. Raises Forbidden."""
+        pipe_id = self.deployment.pipe_ids[pipe.name]
+        return authorize_endpoint(self.caller, pipe.name, pipe_id, tables=self.deployment.tables)
+
+    def _columns_of(self, pipe: CompiledPipe) -> list[str]:
+        """Those that a filter on the pipe's rows may name. Raises Forbidden."""
+        endpoint = self.deployment.endpoints.get(pipe.name)
+        if endpoint is None or endpoint.columns is None:
+            raise Forbidden(
+                f"The token has a filter on the rows of '{pipe.name}', whose columns are not known "
+                "before it is called: put the filter on the data source (DATASOURCES:READ)"
+            )
+        return [column.name for column in endpoint.columns]
+
+
+def _have_states(types: Iterable[str]) -> bool:
+    return any(_STATE(type) for type in types)
 
 
 def _describe(pipe: CompiledPipe, node: CompiledNode) -> str:

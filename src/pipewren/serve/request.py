@@ -27,6 +27,7 @@ from pipewren.serve.secret_values import NO_SECRETS, with_secrets
 from pipewren.serve.server import Server
 from pipewren.serve.statements import check_size, make_statement
 from pipewren.sql.compile import compile_endpoint
+from pipewren.usage.service_tables import WORKSPACE_PARAMETER
 
 
 async def call_endpoint(
@@ -41,18 +42,22 @@ async def call_endpoint(
     record = record_of(scope)
     note_caller(record, caller, endpoint.id, endpoint.name, endpoint.pipe.pipe.tags.names)
     grant = authorize_call(caller, endpoint, deployment, server, scope)
+    record.end_step("identify")
     record.fixed = grant.fixed
     rate_headers = await take_rates(caller, endpoint, grant.rps, server)
     format = find_format(call.extension, call.csv_header)
-    if call.q is not None:
+    q = call.q
+    if q is None and (grant.result_filters or call.finalizes):
+        q = "SELECT * FROM _"
+    if q is not None:
         tables = QueryTables(caller, deployment, server, call.values, endpoint.pipe, record=record)
-        return await answer_over_endpoint(
-            call.q, endpoint, format, tables, call.switches, rate_headers
-        )
+        tables.finalizes = call.finalizes
+        return await answer_over_endpoint(q, endpoint, format, tables, call.switches, rate_headers)
     values = fix_values(read_values(endpoint.array_parameters, call.values), grant.fixed)
     secrets = server.secrets.get(caller.workspace_id, NO_SECRETS)
     compiled = compile_endpoint(endpoint.pipe, values, tables=deployment.names, secrets=secrets)
     check_size(compiled.sql, server.settings.max_query_bytes)
+    record.end_step("compile")
     filtered = await filter_statement(compiled, grant.filters, deployment, server)
     asked = Asked(
         endpoint.id,
@@ -64,6 +69,8 @@ async def call_endpoint(
     )
     statement = make_statement(filtered, asked, call.switches, server)
     if compiled.secrets:
-        statement = with_secrets(statement, compiled.secrets, secrets)
+        statement = with_secrets(statement, compiled.secrets, secrets, caller.workspace_id)
+        record.reads_usage = WORKSPACE_PARAMETER in compiled.secrets
+    record.end_step("filter")
     answer = await answer_statement(statement, asked, server)
     return replace(answer, headers=answer.headers + rate_headers) if rate_headers else answer

@@ -15,17 +15,26 @@ import msgspec
 
 from pipewren.access.rights import Caller
 from pipewren.engine.contract import Statistics
+from pipewren.errors import PipewrenError
+from pipewren.serve.trace import Trace, new_trace, read_trace
 
 RECORD = "pipewren.record"  # its place in ASGI's scope
+ANSWERED = "answered"  # the end of the step in which the answer was made, or failed
+ENDPOINT_ROUTE = "/v0/pipes/{pipe}.{format}"  # the hot route, beside those of routes.py
 HUNG_UP = 499  # the status of a request whose client is gone (limits.md section 1)
 
 
 class RequestRecord(msgspec.Struct):
-    """`scope` is ASGI's. `started_at_s` is Unix time, `began_s` and `ended_s` are of the clock that
-    durations are taken with. `resource_id` and `name` are those of the endpoint, or of the Query
-    API; "" until the caller is known and the endpoint is found, and then nothing is told of it
-    to any workspace. `fixed` are parameters that the token fixed. `error` is what the caller was
-    told. `sql` is what was run."""
+    """`scope` is ASGI's; `route` is the pattern of its path, "" where it has none. `started_at_s`
+    is Unix time, `began_s` and `ended_s` are of the clock that durations are taken with.
+    `resource_id` and `name` are those of the endpoint, or of the Query API; "" until the caller is
+    known and the endpoint is found, and then nothing is told of it to any workspace. `fixed` are
+    parameters that the token fixed. `error` is what the caller was told. `sql` is what was run;
+    `reads_usage`: it reads service data sources, and leaves no usage record
+    (service-data-sources.md section 1). `failed_on` is the engine's name of the connection that it
+    failed on, after `waited_s` in line. `trace` is the request's place in a trace; `steps`, kept
+    only where spans are made of them, are (name, end) of what was done, by the clock of
+    `began_s`."""
 
     request_id: str
     scope: Mapping[str, Any]
@@ -34,6 +43,7 @@ class RequestRecord(msgspec.Struct):
     ended_s: float = 0.0
     status: int = 0
     error: str | None = None
+    route: str = ""
     workspace_id: str = ""
     token_id: str = ""
     token_name: str = ""
@@ -42,18 +52,49 @@ class RequestRecord(msgspec.Struct):
     tags: Sequence[str] = ()
     fixed: Mapping[str, str] = {}
     sql: str = ""
+    reads_usage: bool = False
     statistics: Statistics | None = None
+    failed_on: str = ""
+    waited_s: float = 0.0
+    trace: Trace | None = None
+    steps: list[tuple[str, float]] | None = None
 
     @property
     def duration_s(self) -> float:
         return self.ended_s - self.began_s
 
+    @property
+    def connection(self) -> str:
+        """The engine's name of the connection that ran the statement; "" where none did."""
+        return self.failed_on if self.statistics is None else self.statistics.connection
 
-def begin_record(request_id: str, scope: MutableMapping[str, Any]) -> RequestRecord:
-    """The record of a request, put where `record_of` finds it."""
+    def end_step(self, name: str) -> None:
+        """A step of the request is done, which began when the one before it ended."""
+        if self.steps is not None:
+            self.steps.append((name, perf_counter()))
+
+
+def begin_record(
+    request_id: str, scope: MutableMapping[str, Any], *, has_steps: bool = False
+) -> RequestRecord:
+    """The record of a request, put where `record_of` finds it. `has_steps`: spans will be made of
+    it, in a trace of its own unless the request brought one."""
     record = RequestRecord(request_id, scope, time(), perf_counter())
+    record.trace = read_trace(scope["headers"])
+    if has_steps:
+        record.steps = []
+        record.trace = record.trace or new_trace()
     scope[RECORD] = record
     return record
+
+
+def note_failure(record: RequestRecord, error: BaseException | None) -> None:
+    """Where the statement failed, as the error or those that led to it tell."""
+    while error is not None:
+        if isinstance(error, PipewrenError) and (error.connection or error.waited_s):
+            record.failed_on, record.waited_s = error.connection, error.waited_s
+            return
+        error = error.__cause__ or error.__context__
 
 
 def note_caller(

@@ -39,7 +39,8 @@ class Asked:
     """What is asked for besides rows. `id` is by what the requests inside are counted, `name` is
     told to the caller. `is_filtered`: there are rows that the caller must not know of, so errors
     and statistics tell nothing of what was read; `hides_values`: errors tell no value of a row.
-    `record` is the request's."""
+    `record` is the request's. The engine's count of the result is too small by a factor of up to
+    `divisor`, and by `row_bytes` in every row."""
 
     id: str
     name: str
@@ -48,6 +49,8 @@ class Asked:
     is_filtered: bool = False
     hides_values: bool = False
     record: RequestRecord = field(default_factory=lambda: record_of(None))
+    divisor: int = 1
+    row_bytes: int = 0
 
 
 async def answer_statement(
@@ -70,11 +73,11 @@ async def _answer(statement: Statement, asked: Asked, server: Server) -> Answer 
     if not pace.is_large:
         try:
             with server.admission.slot(asked.id):
-                result = await server.engine.run(bound_small(statement))
+                result = await server.engine.run(bound_small(statement, asked))
         except EngineError as error:
             if error.engine_code != RESULT_TOO_LARGE:
                 raise
-            if max_rows(statement) >= statement.limits.max_result_rows:
+            if max_rows(statement, asked) >= statement.limits.max_result_rows:
                 pace.observe_large()
         else:
             pace.observe(result.statistics.elapsed_s)
@@ -83,7 +86,7 @@ async def _answer(statement: Statement, asked: Asked, server: Server) -> Answer 
     joiner = make_joiner(format.engine_format) if format.rewrite is None else None
     if joiner is None or _has_totals(statement):
         with server.admission.slot(asked.id):
-            result = await server.engine.run(bound_large(statement, server))
+            result = await server.engine.run(bound_large(statement, asked, server))
         pace.observe(result.statistics.elapsed_s)
         return await _whole(result, asked, server)
     return await _stream(statement, asked, joiner, server)
@@ -95,40 +98,54 @@ def _has_totals(statement: Statement) -> bool:
     return has_extremes or _TOTALS.search(statement.sql) is not None
 
 
-def bound_small(statement: Statement) -> Statement:
+def bound_small(statement: Statement, asked: Asked) -> Statement:
     """Its limits are the pooled connections' own, unless it is long."""
-    rows = max_rows(statement)
-    if rows >= statement.limits.max_result_rows:
+    rows = max_rows(statement, asked)
+    limits = statement.limits
+    if rows >= limits.max_result_rows and asked.divisor == 1:
         return statement
-    return replace(statement, limits=replace(statement.limits, max_result_rows=rows))
+    limits = replace(
+        limits,
+        max_result_rows=min(rows, limits.max_result_rows),
+        max_result_bytes=limits.max_result_bytes // asked.divisor,
+    )
+    return replace(statement, limits=limits)
 
 
-def bound_large(statement: Statement, server: Server) -> Statement:
+def bound_large(statement: Statement, asked: Asked, server: Server) -> Statement:
     """For one piece: the answer's own limit, and of a long statement fewer rows."""
-    rows = max_rows(statement)
+    rows = max_rows(statement, asked)
     limits = replace(
         statement.limits,
         max_result_rows=0 if rows >= statement.limits.max_result_rows else rows,
-        max_result_bytes=server.settings.max_result_bytes,
+        max_result_bytes=server.settings.max_result_bytes // asked.divisor,
     )
     return replace(statement, limits=limits, lane=Lane.HEAVY)
 
 
-def bound_stream(statement: Statement, server: Server) -> Statement:
+def bound_stream(statement: Statement, asked: Asked, server: Server) -> Statement:
     """For chunks: bounded blocks. The bytes that are produced are counted here, not there."""
-    rows = min(STREAM_BLOCK_ROWS, max_rows(statement, _MAX_BLOCK_BYTES))
-    settings = {**dict(statement.settings), "max_block_size": str(rows)}
+    settings = dict(statement.settings)
+    rows = min(
+        int(settings.get("max_block_size", STREAM_BLOCK_ROWS)),
+        STREAM_BLOCK_ROWS,
+        max_rows(statement, asked, _MAX_BLOCK_BYTES),
+    )
+    settings["max_block_size"] = str(rows)
     limits = replace(
-        statement.limits, max_result_rows=0, max_result_bytes=server.settings.max_result_bytes
+        statement.limits,
+        max_result_rows=0,
+        max_result_bytes=server.settings.max_result_bytes // asked.divisor,
     )
     return replace(
         statement, limits=limits, lane=Lane.HEAVY, settings=tuple(sorted(settings.items()))
     )
 
 
-def max_rows(statement: Statement, max_bytes: int = _MAX_CONSTANT_BYTES) -> int:
-    """How many rows may hold the statement's text once; a power of two, for few profiles."""
-    rows = max_bytes // len(statement.sql)
+def max_rows(statement: Statement, asked: Asked, max_bytes: int = _MAX_CONSTANT_BYTES) -> int:
+    """How many rows may hold the statement's text once, or the names of all columns; a power of
+    two, for few profiles."""
+    rows = max_bytes // max(len(statement.sql), asked.row_bytes)
     return 1 << (rows.bit_length() - 1) if rows > 1 else 1
 
 
@@ -181,7 +198,7 @@ async def _drain(
     try:
         with server.admission.slot(asked.id):
             began = loop.time()
-            stream = server.engine.stream(bound_stream(statement, server))
+            stream = server.engine.stream(bound_stream(statement, asked, server))
             try:
                 async for chunk in stream:
                     part = joiner.join(chunk)

@@ -23,6 +23,7 @@ from pipewren.serve import (
     explain,
     jobs,
     local_tokens,
+    metrics_page,
     openapi,
     pipes,
     query,
@@ -33,6 +34,7 @@ from pipewren.serve import (
 )
 from pipewren.serve.answers import BROWSER_PATHS, PREFLIGHT, Answer, StreamedAnswer
 from pipewren.serve.bodies import Receive, read_whole_body
+from pipewren.serve.request_record import record_of
 from pipewren.serve.route_request import Handler, read_route_request
 from pipewren.serve.server import Server
 
@@ -105,6 +107,7 @@ _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     ("/v0/connectors", {"GET": datasources.list_connectors}),
     ("/examples/query.http", {"GET": examples.show_url}),
     ("/version", {"GET": examples.show_version}),
+    (metrics_page.PATH, {"GET": metrics_page.show_metrics}),
     ("/docs", {"GET": docs_page.show_page}),
     ("/docs/{file}", {"GET": docs_page.show_file}),
 )
@@ -149,6 +152,7 @@ async def answer_route(
     path: str = scope["path"]
     method: str = scope["method"]
     route, names = find_route(path)
+    record_of(scope).route = route.pattern
     handler = route.methods.get(method)
     if handler is not None:
         body = b""

@@ -19,6 +19,9 @@ from pipewren.serve.answers import (
     header_lines,
 )
 from pipewren.serve.compression import MIN_BYTES, choose_coding, compress, make_compressor
+from pipewren.serve.logs import request_fields
+from pipewren.serve.request_record import record_of
+from pipewren.serve.trace import Trace
 
 # Whose bytes are compressed already, or make a bad text.
 _BINARY = frozenset({b"application/octet-stream"})
@@ -43,7 +46,8 @@ async def send_answer(
     cors: bool,
 ) -> None:
     """Send it, compressed where the client takes that. A HEAD request gets the head alone; `cors`
-    lets scripts of other origins read it. Raises CutOff in the middle of a stream."""
+    lets scripts of other origins read it; one that came with a `traceparent` is told our span in
+    `traceresponse`. Raises CutOff in the middle of a stream."""
     if isinstance(answer, StreamedAnswer):
         await _send_stream(scope, send, answer, request_id, cors=cors)
         return
@@ -52,6 +56,7 @@ async def send_answer(
         body = await compress(make_compressor(coding), body, is_last=True)
         headers = (*headers, (b"content-encoding", coding), (b"vary", b"accept-encoding"))
     sent = b"" if scope["method"] == "HEAD" else body
+    trace = record_of(scope).trace
     if ANSWER in scope.get("extensions", ()):
         head = b"%bx-request-id: %b\r\n%b" % (
             _lines_of(headers),
@@ -60,9 +65,11 @@ async def send_answer(
         )
         if answer.status != 204:
             head += b"content-length: %d\r\n" % len(body)
+        if trace is not None and trace.parent_id:
+            head += b"traceresponse: %b\r\n" % trace.header
         await send({"type": ANSWER, "status": answer.status, "head": head, "body": sent})
         return
-    all_headers = _add_common(headers, request_id, cors=cors)
+    all_headers = _add_common(headers, request_id, trace, cors=cors)
     if answer.status != 204:
         all_headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": all_headers})
@@ -73,6 +80,7 @@ async def _send_stream(
     scope: Mapping[str, Any], send: Send, answer: StreamedAnswer, request_id: str, *, cors: bool
 ) -> None:
     headers, parts = answer.headers, answer.parts
+    trace = record_of(scope).trace
     coding = _coding(scope, headers)
     if coding is not None:
         headers = (*headers, (b"content-encoding", coding), (b"vary", b"accept-encoding"))
@@ -81,7 +89,7 @@ async def _send_stream(
             {
                 "type": "http.response.start",
                 "status": answer.status,
-                "headers": _add_common(headers, request_id, cors=cors),
+                "headers": _add_common(headers, request_id, trace, cors=cors),
             }
         )
         if scope["method"] == "HEAD":
@@ -91,7 +99,12 @@ async def _send_stream(
             async for part in _coded(parts, coding):
                 await send({"type": "http.response.body", "body": part, "more_body": True})
         except PipewrenError as error:
-            _log.warning("request %s was cut off: %s", request_id, error.message)
+            _log.warning(
+                "request %s was cut off: %s",
+                request_id,
+                error.message,
+                extra=request_fields(request_id, trace),
+            )
             raise CutOff(error.message) from None
     await send({"type": "http.response.body", "body": b""})
 
@@ -118,5 +131,10 @@ def _coding(scope: Mapping[str, Any], headers: tuple[Header, ...]) -> bytes | No
     return None
 
 
-def _add_common(headers: tuple[Header, ...], request_id: str, *, cors: bool) -> list[Header]:
-    return [*headers, (b"x-request-id", request_id.encode()), *(CORS if cors else ())]
+def _add_common(
+    headers: tuple[Header, ...], request_id: str, trace: Trace | None, *, cors: bool
+) -> list[Header]:
+    all_headers = [*headers, (b"x-request-id", request_id.encode()), *(CORS if cors else ())]
+    if trace is not None and trace.parent_id:
+        all_headers.append((b"traceresponse", trace.header))
+    return all_headers

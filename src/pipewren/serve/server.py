@@ -16,9 +16,11 @@ from pipewren.errors import NotFound
 from pipewren.ingest.gate import WriteGate
 from pipewren.serve.admission import Admission
 from pipewren.serve.job_runner import Jobs
+from pipewren.serve.metrics import Metrics
 from pipewren.serve.pace import Paces
 from pipewren.serve.request_record import RequestRecord
 from pipewren.serve.spool import SpoolRoom
+from pipewren.serve.usage import Usage
 from pipewren.settings import Settings
 from pipewren.sql.recent import Recent
 from pipewren.sql.row_filters import RowFilters
@@ -28,11 +30,13 @@ from pipewren.storage.store import Store
 @dataclass(frozen=True, slots=True)
 class Learned:
     """What is known of a deployment from the statements that were run over it: how to filter them,
-    and those that callers sent (serve/query.py), by text and rights."""
+    those that callers sent (serve/query.py), by text and rights, and how those must be written
+    whose rows the engine does not count right (serve/counted_queries.py), by text."""
 
     deployment: Deployment
     filters: RowFilters
     statements: Recent[Any, Any]
+    counted: Recent[Any, Any]
 
 
 @dataclass(slots=True)
@@ -40,7 +44,8 @@ class Server:
     """`deployments` is the live deployment of each workspace, by workspace id; `limits`
     are those of the engine's pooled connections, by lane; `learned` what is known of a
     deployment's statements, by workspace id; `observers` are told of each request that is over;
-    `background` what outlives the request that began it (serve/background.py). `staged` are deployments that wait to be promoted, by workspace id;
+    `metrics` counts them and more; `background` what outlives the request that began it
+    (serve/background.py). `staged` are deployments that wait to be promoted, by workspace id;
     `deploying` the ids of workspaces that are being deployed to; `writes` keeps inserts and going
     live apart; `secrets` are values by workspace id and name."""
 
@@ -55,6 +60,8 @@ class Server:
     paces: Paces = field(default_factory=Paces)
     rates: RateLimiter = field(default_factory=RateLimiter)
     observers: list[Callable[[RequestRecord], None]] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    metrics: Metrics = field(default_factory=Metrics)
     learned: dict[str, Learned] = field(default_factory=dict)
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     staged: dict[str, Deployment] = field(default_factory=dict)
@@ -66,7 +73,7 @@ class Server:
     jobs: Jobs = field(init=False)
 
     def __post_init__(self) -> None:
-        self.jobs = Jobs(self.store)
+        self.jobs = Jobs(self.store, self.usage.note_job)
 
     def deployment_of(self, workspace_id: str, *, is_staged: bool = False) -> Deployment:
         """What answers in a workspace: the live deployment, or the staged one. Raises NotFound

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 from pipewren.access.audit import open_audit
 from pipewren.access.rates import RateLimiter
@@ -26,13 +28,22 @@ from pipewren.project.loader import read_project
 from pipewren.serve.admission import Admission
 from pipewren.serve.background import finish_work, start_work
 from pipewren.serve.call import KEPT_FROM_TEMPLATES
+from pipewren.serve.metrics_page import is_measured
 from pipewren.serve.open_workspaces import describe_all, open_workspaces
 from pipewren.serve.server import Server
 from pipewren.serve.spool import SpoolRoom
+from pipewren.serve.storage_samples import sample_for_ever
 from pipewren.serve.uploads import clear_uploads
+from pipewren.serve.usage import open_usage
 from pipewren.settings import Settings
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.graph import compile_pipes
+from pipewren.storage.deployments import (
+    TableVersion,
+    find_live,
+    list_deployments,
+    list_table_versions,
+)
 from pipewren.storage.jobs import fail_interrupted_jobs
 from pipewren.storage.objects import list_objects
 from pipewren.storage.secrets import open_secrets
@@ -90,17 +101,25 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
                 options.data_dir,
                 secrets_given.get_secret_value() if secrets_given else None,
             )
+            usage = await open_usage(settings, engine, store, progress)
             with store.begin() as connection:
                 workspace = ensure_workspace(connection, settings.workspace)
-                fail_interrupted_jobs(connection)
+                failed = fail_interrupted_jobs(connection)
+            for job in failed:
+                usage.note_job(job)
             clear_uploads(options.data_dir)
             await drop_scratch_tables(engine, store)
             target = DeployTarget(engine, store, workspace, progress)
             has_files = bool(project.datasources or project.pipes or project.connections)
             spaces = await open_workspaces(target, limits, has_folder=has_files)
             if has_files:
+                before, began_s = _live_tables(store, workspace), perf_counter()
                 deployment = await deploy_folder(target, Candidate(project, pipes))
-                await load_fixtures(engine, store, workspace, project, deployment.tables, progress)
+                tables = deployment.tables
+                elapsed_s = perf_counter() - began_s
+                usage.note_tables(workspace.id, before, tables, elapsed_s=elapsed_s)
+                note = partial(usage.note_fixture, workspace.id)
+                await load_fixtures(engine, store, workspace, project, tables, progress, note)
                 spaces[workspace.id] = replace(spaces[workspace.id], live=deployment)
             admin = settings.admin_token
             with store.begin() as connection:
@@ -131,9 +150,14 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
         ),
         secrets=secrets,
         secrets_key=secrets_key,
+        usage=usage,
     )
+    server.observers.append(usage.observe)
+    if is_measured(settings):
+        server.observers.append(server.metrics.observe)
     server.staged = {key: one.staged for key, one in spaces.items() if one.staged is not None}
     start_work(server, describe_all(server))
+    usage.start(sample_for_ever(server, settings.usage_storage_sample_s))
     value = server.keyring.value_of(workspace.id, ADMIN_TOKEN) if opened.admin_is_new else None
     return StartedServer(server, value)
 
@@ -142,9 +166,18 @@ async def stop_server(server: Server) -> None:
     """Called when no request runs any more."""
     await server.jobs.close(JOB_GRACE_S)
     await finish_work(server)
+    await server.usage.close()
     await server.engine.close()
     await server.rates.close()
     server.store.close()
+
+
+def _live_tables(store: Store, workspace: Workspace) -> dict[str, TableVersion]:
+    """The tables of what was live when the server ended, by data source."""
+    with store.begin() as connection:
+        live = find_live(list_deployments(connection, workspace.id))
+        versions = list_table_versions(connection, workspace.id)
+    return {one.datasource: one for one in versions if live is not None and live.has_table(one)}
 
 
 def _first(workspaces: Sequence[Workspace], first: Workspace) -> list[Workspace]:

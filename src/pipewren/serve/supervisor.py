@@ -31,6 +31,7 @@ from pipewren.serve.child_process import (
     spawn_child,
 )
 from pipewren.serve.listeners import Listeners, open_listeners
+from pipewren.serve.logs import LogOptions
 from pipewren.serve.signals import STOP_SIGNALS, has_terminal, read_signals, receive_signals
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
@@ -62,11 +63,14 @@ class Ready:
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """What to serve. `app` is "module:function", called in the server process with `payload` plus
-    its key `base_url`; it returns an ASGI application. A stop leaves `shutdown_grace_s` to running
-    requests and `closing_s` more to the application's own end; then the process is killed."""
+    its key `base_url`, and `metrics_port` where metrics have a port of their own; it returns an
+    ASGI application. A stop leaves `shutdown_grace_s` to running requests and `closing_s` more to
+    the application's own end; then the process is killed."""
 
     host: str = "127.0.0.1"
     port: int = 7181
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
     app: str = "pipewren.serve.lifecycle:create_app"
     payload: Mapping[str, Json] = field(default_factory=dict)
     address_space_bytes: int = 0
@@ -75,6 +79,8 @@ class ServeOptions:
     backlog: int = 4096
     http: HttpBounds = field(default_factory=HttpBounds)
     log: Callable[[str], None] = log_to_stderr
+    log_error: Callable[[str], None] = log_to_stderr
+    logs: LogOptions = field(default_factory=LogOptions)  # of the server process
     on_ready: Callable[[Ready], None] | None = None
 
 
@@ -87,12 +93,34 @@ def supervise(options: ServeOptions) -> int:
     128 + N: a second signal N ended it at once.
     """
     try:
-        listeners = open_listeners(options.host, options.port, options.backlog)
+        listeners, metrics = _open_all(options)
     except StartError as error:
-        log_to_stderr(f"error: {error}")
+        options.log_error(f"error: {error}")
         return EXIT_START_ERROR
-    with contextlib.closing(listeners), receive_signals() as signals:
-        return _Supervisor(options, listeners, signals).run()
+    with contextlib.ExitStack() as opened:
+        for one in filter(None, (listeners, metrics)):
+            opened.callback(one.close)
+        signals = opened.enter_context(receive_signals())
+        return _Supervisor(options, listeners, metrics, signals).run()
+
+
+def _open_all(options: ServeOptions) -> tuple[Listeners, Listeners | None]:
+    """The listeners, and those of the metrics' own port. Raises StartError."""
+    listeners = open_listeners(options.host, options.port, options.backlog)
+    if options.metrics_port is None:
+        return listeners, None
+    try:
+        metrics = open_listeners(
+            options.metrics_host, options.metrics_port, options.backlog, option="metrics_port"
+        )
+    except BaseException:
+        listeners.close()
+        raise
+    if metrics.port == listeners.port:  # on another address; requests are told apart by port
+        listeners.close()
+        metrics.close()
+        raise StartError("metrics_port must be another port than the server's own.")
+    return listeners, metrics
 
 
 def next_delay_s(delay_s: float, ready_for_s: float) -> float:
@@ -104,9 +132,16 @@ def next_delay_s(delay_s: float, ready_for_s: float) -> float:
 
 
 class _Supervisor:
-    def __init__(self, options: ServeOptions, listeners: Listeners, signals: socket.socket) -> None:
+    def __init__(
+        self,
+        options: ServeOptions,
+        listeners: Listeners,
+        metrics: Listeners | None,
+        signals: socket.socket,
+    ) -> None:
         self._options = options
         self._listeners = listeners
+        self._metrics = metrics
         self._signals = signals
         self._terminal = has_terminal()
         self._starts = 0
@@ -131,19 +166,25 @@ class _Supervisor:
 
     def _spawn(self) -> ChildProcess | None:
         self._starts += 1
+        payload = {**self._options.payload, "base_url": self._listeners.url}
+        sockets = self._listeners.sockets
+        if self._metrics is not None:
+            payload["metrics_port"] = self._metrics.port
+            sockets += self._metrics.sockets
         order = {
             "app": self._options.app,
-            "payload": {**self._options.payload, "base_url": self._listeners.url},
+            "payload": payload,
             "address_space_bytes": self._options.address_space_bytes,
             "shutdown_grace_s": self._options.shutdown_grace_s,
             "backlog": self._options.backlog,
             "http": asdict(self._options.http),
+            "logs": asdict(self._options.logs),
         }
-        descriptors = tuple(listener.fileno() for listener in self._listeners.sockets)
+        descriptors = tuple(listener.fileno() for listener in sockets)
         try:
             return spawn_child(order, descriptors)
         except OSError as error:
-            log_to_stderr(f"error: Cannot start the server process: {error.strerror}")
+            self._options.log_error(f"error: Cannot start the server process: {error.strerror}")
             return None
 
     def _attend(self, child: ChildProcess) -> int:
@@ -194,6 +235,8 @@ class _Supervisor:
             self._was_ready = True
             elapsed_s = child.ready_at_s - child.started_at_s
             self._log(f"Listening on {self._listeners.url} (ready in {elapsed_s:.2f} s)")
+            if self._metrics is not None:
+                self._log(f"Metrics on {self._metrics.url}/metrics")
             if self._options.on_ready is not None:
                 ready = Ready(
                     url=self._listeners.url,
@@ -222,6 +265,8 @@ class _Supervisor:
         if stops and not self._stop_signals:
             self._log("Stopping: running requests finish first, a second signal ends them")
             self._listeners.close()
+            if self._metrics is not None:
+                self._metrics.close()
         self._stop_signals += stops
         return stops
 

@@ -15,6 +15,12 @@ from typing import Any
 
 from pipewren.sql.author_rules import OWN_FIRST, PASSES, REASONS, AuthorRules
 from pipewren.sql.author_settings import ALLOWED_SETTINGS, MAX_EXECUTION_TIME, MAX_THREADS
+from pipewren.sql.evaluated_texts import (
+    OF_AGGREGATES,
+    OF_COLUMNS,
+    is_plain_aggregate,
+    is_plain_table_function,
+)
 from pipewren.sql.lifting import Tree
 from pipewren.sql.query_tree import IN_FUNCTIONS, children_of
 
@@ -30,6 +36,9 @@ _OWN_DATABASE = frozenset(
     {"currentdatabase", "current_database", "database", "schema", "currentschemas"}
 )
 _ROOT = frozenset({"out_file", "format_ast", "compression"})
+# Functions that are called without brackets, also in quotes, and whose names no column has.
+_WITHOUT_BRACKETS = frozenset({"currentuser", "currenthandler", "currentrequesturl"})
+_PLAINLY = "Write its name as one text, with numbers and texts as its parameters"
 _KINDS = frozenset(
     {"ArrayJoin", "Asterisk", "ColumnsApplyTransformer", "ColumnsExceptTransformer"}
     | {"ColumnsListMatcher", "ColumnsRegexpMatcher", "ColumnsReplaceTransformer"}
@@ -108,8 +117,11 @@ def _walk_tree(walk: _Walk, tree: Tree) -> list[Finding]:
             _read_function(walk, node)
         elif kind == "ColumnsApplyTransformer" and isinstance(node.get("func_name"), str):
             _check_function(walk, node["func_name"])
+            _check_passed(walk, node["func_name"])
         elif kind == "TableIdentifier":
             _read_table(walk, node)
+        elif kind == "Identifier" and str(node.get("name")).lower() in _WITHOUT_BRACKETS:
+            walk.add(str(node["name"]), name_reason(walk.rules, str(node["name"]), is_table=False))
         elif kind == "SetQuery" and walk.is_statement:
             _read_settings(walk, node)
         elif kind == "QueryParameter" and "Identifier" in str(node.get("param_type")):
@@ -138,8 +150,17 @@ def _read_table_function(walk: _Walk, node: Tree) -> list[int]:
     name = str(node.get("name"))
     verdict = walk.rules.judge_table_function(name)
     own = [id(node)]
+    arguments = children_of(node.get("arguments"))
     if walk.is_open(name):
         walk.add(name, "a value stands in the place of a function's name", "")
+    elif not is_plain_table_function(name, arguments) or (
+        name.lower() in OF_COLUMNS and _is_open_text(walk, arguments)
+    ):
+        walk.add(
+            name,
+            f"the columns of {name}() are more than names and types",
+            "Write them as one text, 'name Type, name Type', without a value in it",
+        )
     elif verdict != PASSES:
         walk.add(
             name,
@@ -157,6 +178,10 @@ def _read_function(walk: _Walk, node: Tree) -> None:
     name = str(node.get("name"))
     arguments = children_of(node.get("arguments"))
     verdict = _check_function(walk, name, arguments)
+    if name.lower() in OF_AGGREGATES and (
+        not is_plain_aggregate(arguments) or _is_open_text(walk, arguments)
+    ):
+        walk.add(name, f"{name}() does not name its aggregate function plainly", _PLAINLY)
     if verdict == OWN_FIRST and arguments and not _is_own_name(walk, arguments[0]):
         walk.add(
             name,
@@ -201,8 +226,18 @@ def _asks_own_database(name: str, arguments: list[Tree] | None) -> bool:
     )
 
 
+def _is_open_text(walk: _Walk, arguments: list[Tree]) -> bool:
+    """Whether a caller's value will be in a text that the engine evaluates."""
+    first = arguments[0] if arguments else {}
+    value = first.get("value")
+    text = value.get("value") if isinstance(value, dict) else value
+    return isinstance(text, str) and first.get("type") == "Literal" and walk.is_open(text)
+
+
 def _check_passed(walk: _Walk, name: str) -> None:
     """A function that is passed by its name, `arrayMap(toString, list)`."""
+    if name.lower() in OF_AGGREGATES:
+        walk.add(name, f"{name}() does not name its aggregate function plainly", _PLAINLY)
     if walk.is_open(name):
         walk.add(
             name,

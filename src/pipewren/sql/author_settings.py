@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pipewren.errors import StatementError
 from pipewren.sql.tokens import Kind, Token, unquote
 
-ALLOWED_SETTINGS = frozenset(
-    # what a query means
+# What a query means: with another value it may have other rows.
+OF_MEANING = frozenset(
     {"join_use_nulls", "join_default_strictness", "any_join_distinct_right_table_keys", "final"}
     | {"group_by_use_nulls", "aggregate_functions_null_for_empty", "transform_null_in"}
     | {"union_default_mode", "intersect_default_mode", "except_default_mode"}
@@ -28,8 +28,13 @@ ALLOWED_SETTINGS = frozenset(
     | {"short_circuit_function_evaluation", "decimal_check_overflow"}
     | {"function_json_value_return_type_allow_nullable"}
     | {"function_json_value_return_type_allow_complex"}
-    # dates and output
-    | {"date_time_input_format", "date_time_output_format", "date_time_overflow_behavior"}
+    | {"date_time_input_format", "date_time_overflow_behavior"}
+    | {"count_distinct_implementation", "do_not_merge_across_partitions_select_final"}
+    | {"distributed_group_by_no_merge", "distributed_product_mode"}
+)
+ALLOWED_SETTINGS = OF_MEANING.union(
+    # output
+    {"date_time_output_format"}
     | {"output_format_json_quote_64bit_integers", "output_format_json_quote_64bit_floats"}
     | {"output_format_json_quote_denormals", "output_format_json_quote_decimals"}
     | {"output_format_json_escape_forward_slashes", "output_format_json_named_tuples_as_objects"}
@@ -43,8 +48,8 @@ ALLOWED_SETTINGS = frozenset(
     | {"optimize_use_projections", "optimize_trivial_count_query", "optimize_distinct_in_order"}
     | {"optimize_functions_to_subcolumns", "optimize_rewrite_sum_if_to_count_if"}
     | {"optimize_use_implicit_projections"}
-    | {"do_not_merge_across_partitions_select_final", "use_skip_indexes"}
-    | {"use_skip_indexes_if_final", "use_query_condition_cache", "use_uncompressed_cache"}
+    | {"use_skip_indexes", "use_skip_indexes_if_final"}
+    | {"use_query_condition_cache", "use_uncompressed_cache"}
     | {"query_plan_enable_optimizations", "query_plan_filter_push_down"}
     | {"query_plan_join_swap_table", "query_plan_optimize_prewhere"}
     | {"query_plan_read_in_order", "query_plan_remove_redundant_sorting"}
@@ -53,8 +58,7 @@ ALLOWED_SETTINGS = frozenset(
     | {"force_primary_key", "force_index_by_date", "force_data_skipping_indices"}
     | {"ignore_data_skipping_indices", "merge_tree_min_rows_for_concurrent_read"}
     | {"group_by_two_level_threshold", "group_by_two_level_threshold_bytes"}
-    | {"distributed_group_by_no_merge", "distributed_product_mode"}
-    | {"count_distinct_implementation", "count_distinct_optimization"}
+    | {"count_distinct_optimization"}
 )
 
 MAX_THREADS = "max_threads"

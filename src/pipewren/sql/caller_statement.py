@@ -9,8 +9,9 @@ written, parsed again and compared.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from secrets import token_hex
 
 from pipewren.errors import EngineError, Forbidden
 from pipewren.sql.caller_errors import (
@@ -21,42 +22,48 @@ from pipewren.sql.caller_errors import (
     refused,
     syntax_error,
 )
+from pipewren.sql.caller_rules import CallerRules
+from pipewren.sql.constant_columns import may_be_large
 from pipewren.sql.filtered_tree import find_tree_hindrances, put_filters_in, put_right_of_in
 from pipewren.sql.function_list import Access, FunctionList
-from pipewren.sql.lifting import FILTER_MARK, Tree
+from pipewren.sql.lifting import Tree
+from pipewren.sql.open_names import close_dotted_names, find_read_of_itself, has_names_right_of_in
 from pipewren.sql.parser import Parser, format_tree, is_same_statement
-from pipewren.sql.query_tree import Reading, TableUse, children_of, read_tree
+from pipewren.sql.query_tree import Part, Reading, TableUse, children_of, read_tree
 from pipewren.sql.tokens import Kind, scan_tokens
 from pipewren.sqltext import quote_identifier, quote_literal
 
-TABLE_MARK = "pwtable_"
-_MARKS = re.compile(rf"\b(?:{TABLE_MARK}(\d+)|{FILTER_MARK}(\w+))\b")
 _DATABASE = re.compile(r"w_[0-9a-f]{6,}(?:_d\d+)?(?:\.|\Z)").match
 _OF_SESSIONS = frozenset(
     {"currentdatabase", "currentuser", "currenthandler", "currentrequesturl", "session_user"}
     | {"current_database", "current_user"}
 )
+_MAY_BE_COLUMNS = frozenset({"user", "database", "schema"})
+_OF_STORAGE = frozenset({"_database", "_table"})
 _SHOW_KEYS = frozenset({"type", "like", "case_insensitive_like", "limit_length", "format_ast"})
 _TAIL = re.compile(r"(?:\sFORMAT\s+(\w+))?[\s;]*\Z", re.IGNORECASE | re.ASCII)
 _FIRST_CHARACTERS = 1000
+_MAX_MATCHERS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Datasource:
     """A table of the deployment, of which the caller sees rows that meet any of `filters`; ()
-    where all are seen."""
+    where all are seen. `has_states`: of its columns some are aggregate states."""
 
     name: str
     filters: tuple[str, ...] = ()
+    has_states: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
     """Something whose rows a SELECT makes: a pipe, a node, a table of the server's own. `kind` and
-    `name` are for whoever resolved it."""
+    `name` are for whoever resolved it; `has_states` as above, or not known."""
 
     kind: str
     name: str
+    has_states: bool = False
 
 
 # (database or "", name) -> what the caller means by it; None: nothing that the caller may read.
@@ -69,7 +76,9 @@ class CallerStatement:
     conditions of the `filters` (data source, texts). `declared` are the names that the statement
     gives, in lower case, which may not be words that a derived table means functions by. `format`
     is that of its FORMAT, `settings` those of its SETTINGS. `is_own_text`: its names of tables are
-    bare, in the deployment's database; `is_description`: what runs is DESCRIBE of it."""
+    bare, in the deployment's database; `is_description`: what runs is DESCRIBE of it;
+    `has_open_names`: it has names that are tables where there are such.
+    `may_be_large`: its rows may be larger than the engine counts (constant_columns.py)."""
 
     parts: tuple[str | int, ...]
     derived: tuple[Derived, ...] = ()
@@ -79,6 +88,8 @@ class CallerStatement:
     settings: tuple[tuple[str, str], ...] = ()
     is_own_text: bool = False
     is_description: bool = False
+    has_open_names: bool = False
+    may_be_large: bool = False
 
 
 async def read_caller_statement(
@@ -87,23 +98,22 @@ async def read_caller_statement(
     *,
     parser: Parser,
     functions: FunctionList,
-    settings: Collection[str],
+    rules: CallerRules,
     database: str,
     may_run_own_text: bool,
 ) -> CallerStatement:
-    """Read, check and write a caller's statement. `settings` are the names that its SETTINGS may
-    have, `database` is that of the deployment's aliases; `may_run_own_text`: the caller may read
-    all that a bare name could mean there.
+    """Read, check and write a caller's statement. `database` is that of the deployment's aliases;
+    `may_run_own_text`: the caller may read all that a bare name could mean there.
 
     Raises BadRequest, Forbidden (a table that is unknown or not the caller's) or EngineError, each
     as query-api.md section 4 has it.
     """
     if not sql.strip():
         raise refused("Empty query")
-    if TABLE_MARK in sql or FILTER_MARK in sql or "\0" in sql:
-        raise refused("The statement holds a NUL character, or a word that is kept for the server")
+    if "\0" in sql:
+        raise refused("The statement holds a NUL character")
     try:
-        return await _Reader(resolve, parser, functions, settings, database, may_run_own_text).read(
+        return await _Reader(resolve, parser, functions, rules, database, may_run_own_text).read(
             sql
         )
     except RecursionError:
@@ -115,7 +125,7 @@ class _Reader:
     resolve: Resolve
     parser: Parser
     functions: FunctionList
-    settings: Collection[str]
+    rules: CallerRules
     database: str
     may_run_own_text: bool
 
@@ -142,8 +152,15 @@ class _Reader:
             format=format["name"] if format else None,
             settings=chosen,
             is_description=described is not None,
+            may_be_large=described is None
+            and may_be_large(
+                tree, has_states=any(one is not None and one.has_states for _, one in meanings)
+            ),
         )
-        if self.may_run_own_text and not chosen and _names_bare_tables_only(meanings):
+        is_bare = _names_bare_tables_only(meanings)
+        is_bare = is_bare and _MAY_BE_COLUMNS.isdisjoint(name.lower() for name in reading.bare)
+        is_bare = is_bare and not has_names_right_of_in(tree, reading, dotted=True)
+        if self.may_run_own_text and not chosen and is_bare:
             own = _cut_tail(text, statement.format)
             if own is not None:
                 return replace(statement, parts=(own,), is_own_text=True)
@@ -159,7 +176,12 @@ class _Reader:
     def _check(self, reading: Reading) -> None:
         """Everything that is refused whatever the caller may read."""
         for hindrance in reading.hindrances:
-            raise refuse_hindrance(hindrance)
+            is_table = hindrance.part is Part.TABLE_FUNCTION
+            if not (is_table and hindrance.name.lower() in self.rules.table_functions):
+                raise refuse_hindrance(hindrance)
+        if reading.matchers > _MAX_MATCHERS:
+            # Each level of `SELECT *, *` in another multiplies, and no limit holds the planning.
+            raise refused(f"The statement has more than {_MAX_MATCHERS} asterisks")
         for name in reading.calls:
             function = self.functions.find(name)
             if function is not None and function.access is not Access.ANYONE:
@@ -172,9 +194,13 @@ class _Reader:
             # A CTE `db.t` is read where `db.t` is meant (26.9, tried).
             if _DATABASE(name):
                 raise refused(f"The name {name[:60]} is kept for the server: choose another one")
-        for name in sorted(reading.bare - reading.declared):
-            if name.lower() in _OF_SESSIONS:
+        for name in sorted(reading.bare):
+            # Without a table nothing else can have the name of a function without brackets.
+            is_alone = not reading.tables and name not in reading.declared
+            if name.lower() in _OF_SESSIONS or (is_alone and name.lower() in _MAY_BE_COLUMNS):
                 raise refuse_restricted(f"function {name[:60]}")
+        if not reading.columns.isdisjoint(_OF_STORAGE):
+            raise refused("_database and _table are not told: they name what is inside the server")
 
     def _read_settings(
         self, tree: Tree, reading: Reading, lifted: Tree | None
@@ -189,11 +215,14 @@ class _Reader:
         found: dict[str, str] = {}
         for change in changes:
             name, value = str(change.get("name")), change.get("value")
-            if name not in self.settings:
+            if name not in self.rules.settings:
                 raise refuse_restricted(f"setting '{name[:60]}'")
             if not isinstance(value, dict) or not isinstance(value.get("value"), str | int):
                 raise refused(f"The value of the setting {name} is no number or text")
             found[name] = str(value["value"])[:100]
+            if not self.rules.allows_value(name, found[name]):
+                allowed = ", ".join(sorted(self.rules.values[name]))
+                raise refused(f"The setting {name} may be {allowed} here")
         return tuple(sorted(found.items()))
 
     def _resolve(self, use: TableUse, reading: Reading) -> Datasource | Derived | None:
@@ -229,23 +258,41 @@ class _Reader:
                 f"The token has a row filter on '{hindrance.datasource}', which cannot be applied "
                 f"here: {hindrance.reason}. Write the statement differently"
             )
+        # What stands for tables and filters until they are put in, unknown to whoever wrote the
+        # statement: texts are looked through for it, literals too, where it may be escaped.
+        mark = f"pw{token_hex(8)}_"
         derived: dict[Derived, int] = {}
         for use, meaning in meanings:
             if isinstance(meaning, Derived):
                 slot = derived.setdefault(meaning, len(derived))
-                _put_mark(use, f"{TABLE_MARK}{slot}")
+                _put_mark(use, f"{mark}t{slot}")
             elif isinstance(meaning, Datasource) and use.database:
                 _qualify(use, self.database)
         names = {one.name for _, one in meanings if isinstance(one, Datasource)}
         expected = put_filters_in(
-            tree, self.functions, database=self.database, datasources=names, acting=filters
+            tree,
+            self.functions,
+            database=self.database,
+            datasources=names,
+            acting=filters,
+            mark=f"{mark}f",
         )
+        itself = find_read_of_itself(expected)
+        if itself is not None:
+            raise refused(f"'{itself[:60]}' in WITH reads itself: give one of the two another name")
+        close_dotted_names(expected)
         text = await format_tree(self.parser, expected)
         if not is_same_statement(await self.parser.parse(text), expected):
             raise refused("The statement is changed by being written out: write it more plainly")
         pairs = tuple(sorted(filters.items()))
-        parts = _split(text, len(derived), [name for name, _ in pairs])
-        return replace(statement, parts=parts, derived=tuple(derived), filters=pairs)
+        parts = _split(text, mark, len(derived), [name for name, _ in pairs])
+        return replace(
+            statement,
+            parts=parts,
+            derived=tuple(derived),
+            filters=pairs,
+            has_open_names=has_names_right_of_in(expected, reading, dotted=False),
+        )
 
 
 def _read_describe(sql: str) -> str | None:
@@ -340,11 +387,11 @@ def _qualify(use: TableUse, database: str) -> None:
     table.setdefault("alias", use.name)
 
 
-def _split(text: str, count: int, filtered: Sequence[str]) -> tuple[str | int, ...]:
+def _split(text: str, mark: str, count: int, filtered: Sequence[str]) -> tuple[str | int, ...]:
     parts: list[str | int] = []
     position = 0
-    for mark in _MARKS.finditer(text):
-        slot = int(mark[1]) if mark[1] else count + filtered.index(mark[2])
-        parts += (text[position : mark.start()], slot)
-        position = mark.end()
+    for found in re.finditer(rf"\b{mark}(?:t(\d+)|f(\w+))\b", text):
+        slot = int(found[1]) if found[1] else count + filtered.index(found[2])
+        parts += (text[position : found.start()], slot)
+        position = found.end()
     return (*parts, text[position:])

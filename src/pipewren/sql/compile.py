@@ -8,6 +8,10 @@ ClickHouse resolves the names in a CTE's body where the CTE is used, not where i
 the inner t). Nodes cannot be caught by that: no node has a pipe's or a data source's name, and a
 nested node is found first. A CTE of an author's own can catch what a node reads, and is renamed
 where it would.
+
+A service data source is a CTE, too, of its whole name: ClickHouse takes `tinybird.jobs_log` for the
+CTE of that name (26.9, tried). Its rows are those of the workspace that the statement gets as a
+parameter.
 """
 
 from __future__ import annotations
@@ -20,10 +24,12 @@ from typing import NamedTuple
 from pipewren.errors import StatementError
 from pipewren.sql.pipes import CompiledNode, CompiledPipe, CompiledStatement
 from pipewren.sql.reads import check_reads
+from pipewren.sql.service_datasources import services_among
 from pipewren.sql.shape import Opening, Shape, rewrite
 from pipewren.sqltext import Sql
 from pipewren.template.run import Tables
 from pipewren.template.values import Value
+from pipewren.usage.service_tables import WORKSPACE_PARAMETER, select_rows_by_parameter
 
 __all__ = ["CompiledStatement", "compile_endpoint", "compile_node", "validate_node"]
 
@@ -45,6 +51,7 @@ class _Run:
     secrets: Container[str] = ()
     max_threads: int | None = None
     used_secrets: tuple[str, ...] = ()
+    services: dict[str, None] = field(default_factory=dict)
     pipes: dict[str, list[_Text]] = field(default_factory=dict)
     open_pipes: list[str] = field(default_factory=list)
     has_own_names: bool = False
@@ -96,7 +103,10 @@ def _compile(pipe: CompiledPipe, node: CompiledNode, run: _Run) -> CompiledState
     output = texts[-1].shape
     if run.has_own_names:
         texts = _keep_names_apart(run, texts)
-    definitions = [_define(name, _put_together([], of)) for name, of in run.pipes.items()]
+    definitions = [_define(name, select_rows_by_parameter(name)) for name in run.services]
+    if definitions:
+        run.used_secrets += (WORKSPACE_PARAMETER,)
+    definitions += [_define(name, _put_together([], of)) for name, of in run.pipes.items()]
     sql = _put_together(definitions, texts, tail=output.settings_tail)
     max_threads = run.max_threads
     if output.settings.max_threads is not None:
@@ -176,6 +186,8 @@ def _render(run: _Run, node: CompiledNode) -> _Text:
             check_reads(node.reads, rendered, shape, node.where)
     if shape.declared or shape.viewed:
         run.has_own_names = True
+    if shape.others:
+        run.services.update(dict.fromkeys(services_among(shape.others)))
     return _Text(node, sql, shape)
 
 

@@ -31,15 +31,19 @@ class FilterConditions:
         self._fixed: Recent[tuple[str, str], frozenset[int]] = Recent(MAX_PATTERNS)
         self._patterns: Recent[tuple[str, ...], FilterPattern] = Recent(MAX_PATTERNS)
 
-    async def find(self, datasource: str, texts: Sequence[str]) -> str:
+    async def find(
+        self, datasource: str, texts: Sequence[str], columns: Collection[str] | None = None
+    ) -> str:
         """One condition in brackets: a row is shown where one of `texts` is true (tokens.md
-        section 4); where there is none, no row is. Raises BadRequest."""
-        found = [await self._find_one(datasource, text) for text in texts]
+        section 4); where there is none, no row is. `columns` are given for what is no data source,
+        and are the same as long as there are these conditions. Raises BadRequest."""
+        known = self._columns[datasource] if columns is None else columns
+        found = [await self._find_one(datasource, text, known) for text in texts]
         if len(found) == 1:
             return found[0]
         return "(" + " OR ".join(found or ["0"]) + ")"
 
-    async def _find_one(self, datasource: str, text: str) -> str:
+    async def _find_one(self, datasource: str, text: str, columns: Collection[str]) -> str:
         condition = self._known.find((datasource, text))
         if condition is None:
             check_size(text)
@@ -50,7 +54,7 @@ class FilterConditions:
                 pattern = self._patterns.find((datasource, *key_of(lifted, fixed)))
             if pattern is None:
                 pattern = await read_pattern(
-                    lifted, self._columns[datasource], datasource, self._parser, self._functions
+                    lifted, columns, datasource, self._parser, self._functions
                 )
                 self._fixed.keep((datasource, lifted.skeleton), pattern.fixed)
                 self._patterns.keep((datasource, *key_of(lifted, pattern.fixed)), pattern)

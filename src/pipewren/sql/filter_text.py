@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipewren.errors import BadRequest, EngineError
+from pipewren.sql.evaluated_texts import OF_AGGREGATES
 from pipewren.sql.function_list import Access, FunctionList
 from pipewren.sql.lifting import Lifted, Tree, lift, parse_lifted, split_at_marks
 from pipewren.sql.parser import Parser, format_tree, is_same_statement
@@ -24,6 +25,7 @@ _NOT_FOR_ROWS = frozenset(
     | {"blocksize", "blockserializedsize", "runningaccumulate", "runningconcurrency", "neighbor"}
     | {"runningdifference", "runningdifferencestartingwithfirstvalue", "ignore", "materialize"}
     | {"grouping", "exists", "getsubcolumn"}
+    | OF_AGGREGATES  # they evaluate a text, and see more than is written
 )
 _TIMES = frozenset(
     {"now", "now64", "nowinblock", "nowinblock64", "today", "yesterday", "curdate", "current_date"}

@@ -19,11 +19,6 @@ from pipewren.sql.lifting import FILTER_MARK, Tree
 from pipewren.sql.query_tree import Hindrance, Reading, TableUse, read_tree
 
 
-def filter_mark(name: str) -> str:
-    """The identifier that stands for the filter of a data source until it is put in."""
-    return FILTER_MARK + name
-
-
 def find_tree_hindrances(
     reading: Reading, acting: Collection[str], *, final: bool
 ) -> Hindrance | None:
@@ -55,8 +50,9 @@ def put_filters_in(
     datasources: Collection[str],
     acting: Collection[str],
     seals: bool = False,
+    mark: str = FILTER_MARK,
 ) -> Tree:
-    """`tree`, changed, with `filter_mark(name)` as the condition for each table of `acting`.
+    """`tree`, changed, with `mark` and its name as the condition for each table of `acting`.
     `seals`: a CTE right of IN becomes a subquery, which an alias outside the statement cannot
     stand for (26.9, tried)."""
     reading = read_tree(tree, functions, takes_databases=True)
@@ -67,9 +63,9 @@ def put_filters_in(
         if use.name not in datasources or use.database not in ("", database):
             continue
         if isinstance(use.place, list):
-            _replace_right_side(use, database, acting)
+            _replace_right_side(use, database, mark if use.name in acting else None)
         elif use.name in acting:
-            _replace_table(use, database)
+            _replace_table(use, database, mark)
         else:
             table = use.place["database_and_table_name"]
             table.setdefault("alias", use.name)
@@ -78,9 +74,9 @@ def put_filters_in(
     return tree
 
 
-def _replace_right_side(use: TableUse, database: str, acting: Collection[str]) -> None:
-    where = filter_mark(use.name) if use.name in acting else None
-    _put_right(use, _subquery(_table(use.name, database), _identifier(where) if where else None))
+def _replace_right_side(use: TableUse, database: str, mark: str | None) -> None:
+    where = _identifier(mark + use.name) if mark else None
+    _put_right(use, _subquery(_table(use.name, database), where))
 
 
 def put_right_of_in(use: TableUse, table: str) -> None:
@@ -96,14 +92,14 @@ def _put_right(use: TableUse, subquery: Tree) -> None:
     use.place[1] = subquery
 
 
-def _replace_table(use: TableUse, database: str) -> None:
+def _replace_table(use: TableUse, database: str, mark: str) -> None:
     place = use.place
     table = place.pop("database_and_table_name")
     inner = _table(use.name, database)
     for key in ("final", "sample_size", "sample_offset"):
         if key in place:
             inner[key] = place.pop(key)
-    place["subquery"] = _subquery(inner, _identifier(filter_mark(use.name)))
+    place["subquery"] = _subquery(inner, _identifier(mark + use.name))
     place["subquery"]["alias"] = table.get("alias", use.name)
 
 

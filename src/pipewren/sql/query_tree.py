@@ -14,14 +14,25 @@ from enum import Enum
 from typing import Any
 
 from pipewren.sql.author_settings import ALLOWED_SETTINGS
+from pipewren.sql.evaluated_texts import (
+    OF_AGGREGATES,
+    is_plain_aggregate,
+    is_plain_table_function,
+)
 from pipewren.sql.function_list import Access, FunctionList
 from pipewren.sql.lifting import Tree
 from pipewren.sql.tree_kinds import load_tree_kinds
+from pipewren.usage.service_tables import DATABASE as USAGE
 
 _TABLE_FUNCTIONS = frozenset(
     {"numbers", "numbers_mt", "generateseries", "generate_series", "values", "primes"}
     | {"sqlstandardvalues"}  # FROM (VALUES (1, 'a'), ...)
 )
+_MATCHERS = frozenset(
+    {"Asterisk", "QualifiedAsterisk", "ColumnsRegexpMatcher", "QualifiedColumnsRegexpMatcher"}
+    | {"ColumnsListMatcher", "QualifiedColumnsListMatcher"}
+)
+_OF_THE_SERVER = frozenset({"system", "default", "information_schema", "INFORMATION_SCHEMA"})
 IN_FUNCTIONS = frozenset(
     f"{scope}{name}{ending}"
     for scope in ("", "global")
@@ -66,20 +77,26 @@ class TableUse:
 
 @dataclass(slots=True)
 class Reading:
-    """`uses` are the tables that no WITH declares; `names` their names. `declared` are all names
+    """`uses` are the tables that no WITH declares; `names` their names; `tables` the number of all
+    tables, subqueries and table functions. `declared` are all names
     that the statement gives: CTEs, aliases, parameters of lambdas. `calls` are the names of the
-    functions that it calls or passes, `bare` its identifiers without a dot, `parameters` those of
-    its `{name:Type}`, `settings` the SELECTs with SETTINGS; `ctes_after_in` the CTEs right of IN,
+    functions that it calls or passes, `bare` its identifiers without a dot,
+    `columns` the last parts of all, `parameters` those of
+    its `{name:Type}`, `settings` the SELECTs with SETTINGS, `matchers` the number of its asterisks
+    and COLUMNS; `ctes_after_in` the CTEs right of IN,
     by their places. `is_odd`: FINAL, SAMPLE, PREWHERE or `view(...)` is in it, which a CTE in a
     table's place would not stand."""
 
     uses: list[TableUse] = field(default_factory=list)
+    tables: int = 0
     declared: set[str] = field(default_factory=set)
     hindrances: list[Hindrance] = field(default_factory=list)
     calls: dict[str, None] = field(default_factory=dict)
     bare: set[str] = field(default_factory=set)
+    columns: set[str] = field(default_factory=set)
     parameters: set[str] = field(default_factory=set)
     settings: list[Tree] = field(default_factory=list)
+    matchers: int = 0
     ctes_after_in: list[TableUse] = field(default_factory=list)
     is_odd: bool = False
 
@@ -113,7 +130,8 @@ def read_tree(tree: Tree, functions: FunctionList, *, takes_databases: bool = Fa
     for name in sorted(walk.unknown - walk.lambdas):
         reason = f"it calls {name[:60]}(), which is not on the list of functions"
         _hinder(walk, reason, Part.UNKNOWN_FUNCTION, name)
-    for name in sorted(walk.qualified - walk.reading.declared - walk.tables):
+    known = (walk.reading.declared | walk.tables) - _OF_THE_SERVER
+    for name in sorted(walk.qualified - known):
         _hinder(walk, f"it names '{name[:60]}' with a dot right of IN", Part.TABLE, name)
     return walk.reading
 
@@ -249,6 +267,8 @@ def _read(walk: _Walk, node: Tree, visible: frozenset[str], select: Tree | None)
         _check_function(walk, node["func_name"])
     elif kind == "Identifier":
         _read_identifier(walk, node)
+    elif kind in _MATCHERS:
+        walk.reading.matchers += 1
     elif kind == "QueryParameter":
         walk.reading.parameters.add(str(node.get("name")))
         if node.get("param_type") != "String":  # `{t:Identifier}` stands for a name
@@ -258,6 +278,7 @@ def _read(walk: _Walk, node: Tree, visible: frozenset[str], select: Tree | None)
 
 
 def _read_identifier(walk: _Walk, node: Tree) -> None:
+    walk.reading.columns.add((node.get("name_parts") or [node["name"]])[-1])
     if not node["name"]:
         _hinder(walk, "it has a name for which a parameter stands")
     elif "name_parts" not in node:
@@ -267,6 +288,7 @@ def _read_identifier(walk: _Walk, node: Tree) -> None:
 
 
 def _read_table(walk: _Walk, node: Tree, visible: frozenset[str], select: Tree | None) -> None:
+    walk.reading.tables += 1
     if node.get("final") or "sample_size" in node:
         walk.reading.is_odd = True
     table = node.get("database_and_table_name")
@@ -276,7 +298,9 @@ def _read_table(walk: _Walk, node: Tree, visible: frozenset[str], select: Tree |
         name = table["name"]
         walk.tables.add(name)
         parts = table.get("name_parts")
-        if parts and walk.takes_databases and len(parts) == 2:
+        if parts and (name in visible or (parts[0] == USAGE and not walk.takes_databases)):
+            pass  # a service data source: the CTE of that name, and what it reads (compile.py)
+        elif parts and walk.takes_databases and len(parts) == 2:
             walk.reading.uses.append(TableUse(parts[1], node, select, database=parts[0]))
         elif parts:
             reason = f"it names a table with its database ({name[:80]})"
@@ -303,6 +327,8 @@ def _read_table_function(walk: _Walk, node: Tree, visible: frozenset[str]) -> No
     elif name.lower() not in _TABLE_FUNCTIONS:
         reason = f"it reads the table function {name[:60]}()"
         _hinder(walk, reason, Part.TABLE_FUNCTION, name)
+    if not is_plain_table_function(name, children_of(node.get("arguments"))):
+        _hinder(walk, f"the columns of {name[:60]}() are more than names and types")
     for child in _nodes_in(node):
         if child.get("type") == "ExpressionList" and name != "view":
             # What a table function's arguments see of WITH is not known: nothing in them may read.
@@ -322,13 +348,14 @@ def _read_function(walk: _Walk, node: Tree, visible: frozenset[str]) -> None:
             walk.lambdas.add(node["alias"])
         for one in children_of(arguments[0].get("arguments")) if arguments else ():
             walk.reading.declared.add(str(one.get("name")))
-    _check_function(walk, name)
+    _check_function(walk, name, arguments)
     function = walk.functions.find(name)
     first = arguments[0] if arguments else {}
     if function is not None and function.takes_functions and first.get("type") == "Identifier":
         passed = walk.functions.find(first["name"])
         if passed is not None:
             walk.reading.calls[first["name"]] = None
+            _check_text(walk, first["name"], None)
         if passed is not None and passed.access is Access.NOBODY:
             reason = f"it passes {passed.name}() to {name}()"
             _hinder(walk, reason, Part.FUNCTION, passed.name)
@@ -344,8 +371,15 @@ def _read_function(walk: _Walk, node: Tree, visible: frozenset[str]) -> None:
                 uses.append(TableUse(right["name"], arguments, None))
 
 
-def _check_function(walk: _Walk, name: str) -> None:
+def _check_text(walk: _Walk, name: str, arguments: list[Tree] | None) -> None:
+    if name.lower() in OF_AGGREGATES and not is_plain_aggregate(arguments):
+        reason = f"the aggregate function of {name[:60]}() is no plain text"
+        _hinder(walk, reason)
+
+
+def _check_function(walk: _Walk, name: str, arguments: list[Tree] | None = None) -> None:
     walk.reading.calls[name] = None
+    _check_text(walk, name, arguments)
     function = walk.functions.find(name)
     if function is None:
         walk.unknown.add(name)

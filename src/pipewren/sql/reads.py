@@ -27,7 +27,8 @@ class Reads:
     """`names` are all that any branch can read: data sources, pipes, nodes, and the author's own
     words for them; those that `table()` can choose from included where they are written down
     (`table('a')`, a parameter with an enum). `is_open`: a `table()` may choose any name of the
-    deployment besides. `others` are qualified names and the like (references.py)."""
+    deployment besides, but no service data source: they tell of other callers. `others` are
+    qualified names and the like (references.py)."""
 
     names: frozenset[str]
     others: frozenset[str] = frozenset()
@@ -80,22 +81,21 @@ def check_reads(reads: Reads, rendered: Rendered, shape: Shape, where: str) -> N
     chosen = rendered.tables
     if chosen:
         for name in chosen:
-            if name in SERVICE_DATASOURCES:
-                raise failure(
-                    f"table() names '{name}', a service data source, and this server has none of "
-                    "their rows yet: choose another data source or a pipe"
-                )
-            if not reads.is_open and name not in reads.names:
+            is_open = reads.is_open and name not in SERVICE_DATASOURCES
+            if not is_open and name not in reads.names:
                 allowed = ", ".join(sorted(reads.names)[:10])
                 raise failure(
                     f"table() names '{shorten(name, 60)}', which is none of the names that the "
-                    f"template allows there: {allowed}"
+                    f"template allows there: {allowed or 'data sources and pipes'}"
                 )
-    if reads.names.issuperset(shape.names) and reads.others.issuperset(shape.others):
+    others = reads.others
+    if chosen and not SERVICE_DATASOURCES.isdisjoint(chosen):
+        others = others.union(*(name.split(".") for name in chosen if name in SERVICE_DATASOURCES))
+    if reads.names.issuperset(shape.names) and others.issuperset(shape.others):
         return
-    extra = {*shape.names, *shape.others} - reads.names - reads.others - set(chosen)
-    if extra or not reads.others.issuperset(shape.others):
-        shown = shorten(min(extra), 60) if extra else min(shape.others - reads.others)
+    extra = {*shape.names, *shape.others} - reads.names - others - set(chosen)
+    if extra or not others.issuperset(shape.others):
+        shown = shorten(min(extra), 60) if extra else min(shape.others - others)
         raise TemplateError(
             f"{where} would read '{shown}', which its template neither names as a table nor "
             "chooses by table(): no other value may become the name of a table"

@@ -33,8 +33,9 @@ from pipewren.sql.statement_facts import (
 )
 from pipewren.sqltext import Sql, quote_identifier
 
-# In which a rewritten statement runs: no data source has a bare name there.
-NO_DATABASE = ""
+# In which a rewritten statement runs: the engine refuses every bare name of a table there, its own
+# tables' too (26.9, tried). "" would be the one that the connection was in last.
+NO_DATABASE = "_temporary_and_external_tables"
 
 # Words that mean a function where no column or alias has their name (26.9, all were tried).
 _OF_THE_DATABASE = frozenset({"currentdatabase", "current_database", "database", "schema"})
@@ -133,7 +134,7 @@ class RowFilters:
         key = (sql, *[part for name in sorted(filters) for part in (name, *filters[name])])
         sealed = self._sealed.find(key)
         if sealed is None:
-            facts, lifted = await self._reader.read(sql)
+            facts, lifted = await self._reader.read(sql, needs_tree=True)
             for one in facts.reading.hindrances:
                 if one.part in (Part.UNKNOWN, Part.LAMBDA):
                     raise StatementError(f"It cannot be read as a table: {one.reason}")
@@ -153,9 +154,12 @@ class RowFilters:
                 self._sealed.keep(key, sealed)
         return sealed
 
-    async def condition(self, datasource: str, texts: Sequence[str]) -> str:
-        """One condition, in brackets, of which any of `texts` must be true. Raises BadRequest."""
-        return await self._conditions.find(datasource, texts)
+    async def condition(
+        self, name: str, texts: Sequence[str], columns: Collection[str] | None = None
+    ) -> str:
+        """One condition, in brackets, of which any of `texts` must be true: over the rows of a data
+        source, or of a pipe with these `columns`. Raises BadRequest."""
+        return await self._conditions.find(name, texts, columns)
 
     async def check(self, datasource: str, text: str) -> None:
         """Raises BadRequest for a text that is no filter over the data source's columns, and for a

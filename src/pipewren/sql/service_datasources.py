@@ -1,15 +1,19 @@
-"""The names of service data sources (service-data-sources.md section 3). A template may choose one
-by `table()`; there are no rows behind them yet."""
+"""Service data sources in statements: `tinybird.pipe_stats_rt` (service-data-sources.md section 3).
+What they are is in `usage/service_tables.py`."""
 
 from __future__ import annotations
 
-SERVICE_DATASOURCES = frozenset(
-    f"tinybird.{name}"
-    for name in (
-        *("pipe_stats_rt", "pipe_stats", "endpoint_errors", "bi_stats_rt", "bi_stats"),
-        *("datasources_ops_log", "datasources_ops_stats", "datasources_storage", "jobs_log"),
-        *("block_log", "hfi_requests", "sinks_ops_log", "cluster_control_log", "kafka_ops_log"),
-        *("data_transfer", "estimated_shared_infra_cpu_time", "releases_log", "hook_log"),
-        *("data_guess", "llm_usage", "query_validator_log", "realtime_ingestion_mv"),
-    )
-)
+from collections.abc import Collection
+
+from pipewren.usage.service_tables import SERVICE_TABLES, is_of_organization
+
+SERVICE = "tinybird"
+# `organization.*` has the rows of all workspaces, which no workspace's statement may read.
+SERVICE_DATASOURCES = frozenset(name for name in SERVICE_TABLES if not is_of_organization(name))
+
+
+def services_among(words: Collection[str]) -> list[str]:
+    """Which service data sources a text may read that has `words` in qualified names."""
+    if SERVICE not in words:
+        return []
+    return sorted(name for word in words if (name := f"{SERVICE}.{word}") in SERVICE_DATASOURCES)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pipewren.errors import BadRequest
 from pipewren.sql.function_list import FunctionList
 from pipewren.sql.lifting import Lifted, Marked, lift, parse_lifted
+from pipewren.sql.open_names import find_read_of_itself
 from pipewren.sql.parser import Parser
 from pipewren.sql.query_tree import Hindrance, Reading, read_tree
 from pipewren.sql.recent import Recent
@@ -58,11 +59,14 @@ class StatementReader:
         self._fixed: Recent[str, frozenset[int]] = Recent(MAX_STATEMENTS)
         self._lifted: Recent[tuple[str, ...], StatementFacts] = Recent(MAX_STATEMENTS)
 
-    async def read(self, sql: str) -> tuple[StatementFacts, Lifted | None]:
-        """The facts of `sql`, and what was lifted out of it, where that was needed. Raises the
-        parser's EngineError, StatementError for what is no single SELECT, and BadRequest for what
-        is nested too deeply."""
-        skeleton = _skeleton_of(sql)
+    async def read(
+        self, sql: str, *, needs_tree: bool = False
+    ) -> tuple[StatementFacts, Lifted | None]:
+        """The facts of `sql`, and what was lifted out of it, where that was needed. `needs_tree`:
+        `marked` must be of `sql` itself, with a mark for each of its values; lists of any length
+        have one skeleton. Raises the parser's EngineError, StatementError for what is no single
+        SELECT, and BadRequest for what is nested too deeply."""
+        skeleton = None if needs_tree else _skeleton_of(sql)
         found = self._by_skeleton.find(skeleton) if skeleton is not None else None
         if found is not None:
             return found, None
@@ -87,6 +91,10 @@ class StatementReader:
             if use.name not in self._datasources and not isinstance(use.place, list):
                 reason = f"it reads '{use.name[:80]}', which is no data source"
                 hindrance = hindrance or Hindrance(None, reason)
+        itself = find_read_of_itself(marked.tree, has_tables_put_in=False)
+        if itself is not None:
+            reason = f"'{itself[:80]}' in its WITH reads itself"
+            hindrance = hindrance or Hindrance(None, reason)
         shape = read_shape(sql, "The statement")
         return StatementFacts(
             reading,

@@ -137,19 +137,16 @@ _INTERRUPTED_AT_THE_END = (
 )
 
 
-def fail_interrupted_jobs(connection: Connection) -> int:
-    """At the start: what a server before this one had not ended never will. Their number."""
+def fail_interrupted_jobs(connection: Connection) -> list[Job]:
+    """At the start: what a server before this one had not ended never will. Those jobs."""
     rows = connection.execute(select(jobs).where(jobs.c.status.in_(_UNFINISHED))).all()
+    failed = []
     for row in rows:
         job = _read(row)
         text = _INTERRUPTED if job.detail.get("is_cancellable", True) else _INTERRUPTED_AT_THE_END
-        change_job(
-            connection,
-            job,
-            status=JobStatus.ERROR,
-            detail={"error": text, "errors": [text], "is_cancellable": False},
-        )
-    return len(rows)
+        detail = {"error": text, "errors": [text], "is_cancellable": False}
+        failed.append(change_job(connection, job, status=JobStatus.ERROR, detail=detail))
+    return failed
 
 
 def _read(row: Row[tuple[object, ...]]) -> Job:

@@ -13,6 +13,13 @@ from pipewren.template.values import Fragment, Placeholder
 
 _QUOTES = ("`", '"')
 
+# They tell of the server, also in quotes, where no column has their name. `user`, `database` and
+# `schema` do so, too, but are names that columns have.
+_FUNCTIONS_WITHOUT_BRACKETS = frozenset(
+    {"currentdatabase", "current_database", "currentuser", "current_user", "session_user"}
+    | {"currenthandler", "currentrequesturl"}
+)
+
 
 def print_column(run: Run, parameter: str, value: Any = None, default: Any = None) -> Fragment:
     """`` `a` ``, or `` `a`.`b` `` for `a.b`."""
@@ -103,4 +110,6 @@ def _given(function: str, argument: str, parameter: str, value: Any, default: An
 
 
 def _quote_dotted(name: str) -> str:
+    if name.lower() in _FUNCTIONS_WITHOUT_BRACKETS:
+        raise failure(f"'{name}' is no column: ClickHouse calls the function of that name")
     return ".".join(map(quote_name, name.split(".")))

@@ -6,7 +6,7 @@ It implements `engine.contract.Engine`, so that routes are tested without ClickH
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,12 @@ from pipewren.engine.contract import (
     Capabilities,
     EngineHealth,
     Insert,
+    PoolState,
     Result,
     Statement,
     Statistics,
 )
+from pipewren.engine.figures import FIGURES
 from pipewren.sqltext import Sql
 
 Reply = bytes | Exception | Callable[[Statement], bytes]
@@ -53,7 +55,7 @@ class ScriptedStream:
 class ScriptedEngine:
     """`replies` maps a piece of a statement's text to its answer; the first that fits counts.
 
-    `gate`, when given, holds every statement until it is set.
+    `gate`, when given, holds every statement until it is set. `counted` are its figures.
     """
 
     replies: dict[str, Reply] = field(default_factory=dict)
@@ -63,6 +65,10 @@ class ScriptedEngine:
     state: EngineHealth = field(default_factory=lambda: EngineHealth(ready=True, writable=True))
     gate: asyncio.Event | None = None
     closed: bool = False
+    counted: Mapping[str, int] | Exception = field(
+        default_factory=lambda: dict.fromkeys(FIGURES, 0)
+    )
+    figures_read: int = 0
 
     @property
     def capabilities(self) -> Capabilities:
@@ -95,6 +101,15 @@ class ScriptedEngine:
 
     def health(self) -> EngineHealth:
         return self.state
+
+    def pools(self) -> Sequence[PoolState]:
+        return [PoolState("light", busy=1, idle=3, lost=0, waiting=0, refused=0)]
+
+    async def figures(self) -> Mapping[str, int]:
+        self.figures_read += 1
+        if isinstance(self.counted, Exception):
+            raise self.counted
+        return self.counted
 
     async def close(self) -> None:
         self.closed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -162,8 +163,8 @@ def _wait_until_listening(process: subprocess.Popen[str]) -> tuple[list[str], st
     deadline = time.monotonic() + START_S
     for line in process.stdout:
         lines.append(line.rstrip("\n"))
-        if line.startswith("Listening on "):
-            return lines, line.split()[2]
+        if found := re.search(r"\bListening on (\S+)", line):
+            return lines, found[1]
         if time.monotonic() > deadline:
             break
     raise RuntimeError("the server did not start:\n" + "\n".join(lines))

@@ -12,6 +12,7 @@ from sqlalchemy import insert
 
 from pipewren.access.startup import open_keyring
 from pipewren.errors import Forbidden, PipewrenError
+from pipewren.serve.answers import Answer
 from pipewren.serve.callers import identify
 from pipewren.serve.routes import answer_route
 from pipewren.serve.server import Server
@@ -91,6 +92,7 @@ class Tokens:
             return {"type": "http.request", "body": raw, "more_body": False}
 
         answer = await answer_route(scope, self.server, receive)
+        assert isinstance(answer, Answer)
         assert answer.status == 200
         assert (b"cache-control", b"no-store") in answer.headers
         return json.loads(answer.body)

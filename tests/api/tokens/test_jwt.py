@@ -120,7 +120,7 @@ PATHS = [
     (method, fill_path(route.pattern, pipe="top", node="endpoint", token="nobody"))
     for route in ROUTES
     for method in route.methods
-    if route.pattern not in ("/version", "/docs", "/docs/{file}", "/tokens", "/v0/sql")
+    if route.pattern not in ("/version", "/docs", "/docs/{file}", "/tokens", "/v0/sql", "/metrics")
     and method != "HEAD"
 ]
 

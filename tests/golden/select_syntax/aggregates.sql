@@ -34,7 +34,7 @@ SELECT intDiv(id, 20) AS bucket, groupArray((id, page))[1].2 AS f, max(length(ta
 SELECT count(), min(id), max(at) FROM events WHERE tenant != 'nobody'
 SELECT groupConcat(page, ', '), groupConcat(',')(id), string_agg(toString(id), '-') FROM (SELECT * FROM events WHERE id < 3 ORDER BY id)
 SELECT avgWeighted(n, id), exponentialMovingAverage(5)(score, id), intervalLengthSum(id, toUInt32(id + 2)), maxIntersections(id, toUInt32(id + 3)), largestTriangleThreeBuckets(3)(id, score) FROM (SELECT * FROM events ORDER BY id)
-SELECT BIT_AND(id), BIT_OR(id), groupArrayIntersect(tags), groupArraySample(2, 1)(id) != [], studentTTest(score, flag), kolmogorovSmirnovTest('two-sided')(score, flag) FROM events
+SELECT BIT_AND(id), BIT_OR(id), groupArrayIntersect(tags), groupArraySample(2, 1)(id) != [], studentTTest(score, flag) FROM events
 SELECT contingency(kind, tenant), theilsU(kind, tenant), categoricalInformationValue(flag, flag), sparkbar(5)(id, toUInt64(id)) FROM events
 SELECT arrayReduce('quantiles(0.5, 0.9)', [1, 2, 3, 4]), arrayReduceInRanges('sum', [(1, 2), (2, 2)], [1, 2, 3]), arrayReduce('sumIf', [1, 2], [1, 0])
 SELECT sum(id) AS id_sum, id_sum + 1 FROM events GROUP BY tenant WITH TOTALS HAVING id_sum > 570 ORDER BY id_sum

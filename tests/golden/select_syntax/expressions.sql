@@ -51,7 +51,7 @@ SELECT mapApply((k, v) -> (k, upper(v)), attrs), mapFilter((k, v) -> k = 'size',
 SELECT plus(1, 2), minus(3, 1), multiply(2, 3), divide(6, 4), intDiv(7, 2), modulo(7, 3), negate(1), equals(1, 1), less(1, 2), and(1, 0, 1), or(0, 1), not(0)
 SELECT tuple(1, 2) + (3, 4), (1, 2) = (1, 2), (1, 2) < (1, 3), -(1, 2), (1, 2) * 3
 SELECT 1 AS a, a + 1 AS b, b * 2 AS c, (a + b) AS d, [a, b, c] AS e
-SELECT ((1)), (1, 2), ((1, 2), 3), (SELECT 1, 2)
+SELECT ((1)), (1, 2), ((1, 2), 3), (SELECT 1, 2) AS pair
 SELECT /* a comment */ 1 -- the rest of the line
 SELECT 1 /* a /* nested */ one */ + 2
 SELECT id FROM events WHERE id = /* which */ 3 # the rest

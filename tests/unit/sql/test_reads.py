@@ -239,8 +239,13 @@ def test_a_call_may_choose_what_a_table_can_name_and_nothing_else() -> None:
     for name in ("system.tables", "nothing", "out", "tinybird.nothing", "events; DROP TABLE a"):
         with pytest.raises(TemplateError, match=r"table\(\)"):
             compile_endpoint(free, {"x": name}, tables=names)
-    with pytest.raises(TemplateError, match=r"'tinybird\.pipe_stats_rt', a service data source"):
+    with pytest.raises(TemplateError, match="none of the names that the template allows"):
         compile_endpoint(free, {"x": "tinybird.pipe_stats_rt"}, tables=names)
+    usage = compile_sql("SELECT * FROM {{table(String(x, enum=['tinybird.jobs_log']))}}")
+    assert (
+        "w_usage.jobs FINAL"
+        in compile_endpoint(usage, {"x": "tinybird.jobs_log"}, tables=names).sql
+    )
     listed = compile_sql("SELECT * FROM {{table(String(x, 'users', enum=['events']))}}")
     assert compile_endpoint(listed, {}, tables=names).sql.endswith("FROM users")
     with pytest.raises(TemplateError, match=r"none of the names.*: events, users") as raised:

@@ -1,0 +1,63 @@
+"""Callers' statements whose rows may be larger than the engine counts: described, then written so
+that every row counts (sql/counted_results.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace as replace_record
+
+import msgspec
+from msgspec.structs import replace
+
+from pipewren.engine.contract import Statement
+from pipewren.serve.filtered_calls import learned_of
+from pipewren.serve.query_tables import QueryTables
+from pipewren.serve.results import Asked
+from pipewren.sql.caller_statement import CallerStatement
+from pipewren.sql.counted_results import COUNTED_SETTINGS, Counted, count_all, describe
+from pipewren.sqltext import trusted_sql
+
+_MAX_DESCRIPTION_BYTES = 2_000_000
+_MAX_VALUE_BYTES = 250  # of the request's values, which a pipe may show in every row
+_MAX_KEPT_CHARACTERS = 32_768
+_ROW = msgspec.json.Decoder(list[str])
+
+
+def needs_counting(statement: CallerStatement, tables: QueryTables) -> bool:
+    """Whether it must run as `count_results` has it."""
+    if statement.is_description:
+        return False
+    if statement.may_be_large or tables.finalizes:
+        return True
+    if not statement.derived:
+        return False
+    return sum(len(str(value)) for value in tables.values.values()) > _MAX_VALUE_BYTES
+
+
+async def count_results(
+    runnable: Statement, asked: Asked, tables: QueryTables
+) -> tuple[Statement, Asked]:
+    """The statement that runs in place of `runnable`, under which bounds. Raises BadRequest for
+    results that no limit would hold, and EngineError."""
+    server = tables.server
+    memory = learned_of(tables.deployment, server).counted
+    key = (runnable.sql, tables.finalizes)
+    counted: Counted | None = memory.find(key)
+    if counted is None:
+        description = replace(
+            runnable,
+            sql=trusted_sql(describe(runnable.sql)),
+            format="JSONCompactEachRow",
+            limits=replace(runnable.limits, max_result_bytes=_MAX_DESCRIPTION_BYTES),
+        )
+        with server.admission.slot(asked.id):
+            result = await server.engine.run(description)
+        columns = [(row[0], row[1]) for row in _ROW.decode_lines(result.body)]
+        counted = count_all(runnable.sql, columns, finalize_states=tables.finalizes)
+        if len(runnable.sql) <= _MAX_KEPT_CHARACTERS:
+            memory.keep(key, counted)
+    settings = {**dict(runnable.settings), **dict(COUNTED_SETTINGS)}
+    written = replace(
+        runnable, sql=trusted_sql(counted.sql), settings=tuple(sorted(settings.items()))
+    )
+    bounded = replace_record(asked, divisor=counted.divisor, row_bytes=counted.names_bytes)
+    return written, bounded
