@@ -13,6 +13,7 @@ import click
 
 from pipewren import errors
 from pipewren.cli.main import main as command
+from pipewren.cli.query_reference import render_page as query_api_page
 from pipewren.engine.error_codes import FAULT_BY_CODE, NAME_BY_CODE, Fault
 from pipewren.errors import EngineError, PipewrenError
 from pipewren.project.reference import render_page as datafiles_page
@@ -92,6 +93,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "reference/datafiles.md": datafiles_page,
     "reference/templating.md": templating_page,
+    "reference/query_api.md": query_api_page,
     "reference/metrics.md": metrics_page,
 }
 

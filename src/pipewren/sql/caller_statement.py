@@ -22,16 +22,24 @@ from pipewren.sql.caller_errors import (
     refused,
     syntax_error,
 )
+from pipewren.sql.caller_forms import (
+    first_word,
+    is_only_a_table,
+    read_describe,
+    write_show_tables,
+)
 from pipewren.sql.caller_rules import CallerRules
 from pipewren.sql.constant_columns import may_be_large
 from pipewren.sql.filtered_tree import find_tree_hindrances, put_filters_in, put_right_of_in
 from pipewren.sql.function_list import Access, FunctionList
 from pipewren.sql.lifting import Tree
-from pipewren.sql.open_names import close_dotted_names, find_read_of_itself, has_names_right_of_in
+from pipewren.sql.open_names import (
+    close_dotted_names,
+    find_reads_of_themselves,
+    has_names_right_of_in,
+)
 from pipewren.sql.parser import Parser, format_tree, is_same_statement
-from pipewren.sql.query_tree import Part, Reading, TableUse, children_of, read_tree
-from pipewren.sql.tokens import Kind, scan_tokens
-from pipewren.sqltext import quote_identifier, quote_literal
+from pipewren.sql.query_tree import Part, Reading, TableUse, read_tree
 
 _DATABASE = re.compile(r"w_[0-9a-f]{6,}(?:_d\d+)?(?:\.|\Z)").match
 _OF_SESSIONS = frozenset(
@@ -40,9 +48,7 @@ _OF_SESSIONS = frozenset(
 )
 _MAY_BE_COLUMNS = frozenset({"user", "database", "schema"})
 _OF_STORAGE = frozenset({"_database", "_table"})
-_SHOW_KEYS = frozenset({"type", "like", "case_insensitive_like", "limit_length", "format_ast"})
 _TAIL = re.compile(r"(?:\sFORMAT\s+(\w+))?[\s;]*\Z", re.IGNORECASE | re.ASCII)
-_FIRST_CHARACTERS = 1000
 _MAX_MATCHERS = 24
 
 
@@ -130,15 +136,15 @@ class _Reader:
     may_run_own_text: bool
 
     async def read(self, sql: str) -> CallerStatement:
-        described = _read_describe(sql)
+        described = read_describe(sql)
         text = sql if described is None else described
         tree = await self._parse(text)
         if tree.get("type") == "ShowTablesQuery":
-            text = _write_show_tables(tree)
+            text = write_show_tables(tree)
             tree = await self._parse(text)
         if tree.get("type") != "SelectWithUnionQuery":
             raise refuse_kind(str(tree.get("type")))
-        if described is not None and not _is_only_a_table(tree):
+        if described is not None and not is_only_a_table(tree):
             raise refused("DESCRIBE takes one table or one subquery in brackets")
         format = tree.pop("format_ast", None)
         lifted = tree.pop("settings_ast", None)
@@ -170,8 +176,7 @@ class _Reader:
         try:
             return await self.parser.parse(text)
         except EngineError as error:
-            tokens = scan_tokens(text[:_FIRST_CHARACTERS])
-            raise syntax_error(error, tokens[0].text if tokens else "") from None
+            raise syntax_error(error, first_word(text)) from None
 
     def _check(self, reading: Reading) -> None:
         """Everything that is refused whatever the caller may read."""
@@ -261,6 +266,8 @@ class _Reader:
         # What stands for tables and filters until they are put in, unknown to whoever wrote the
         # statement: texts are looked through for it, literals too, where it may be escaped.
         mark = f"pw{token_hex(8)}_"
+        for name in sorted(find_reads_of_themselves(tree, reading)):
+            raise refused(f"'{name[:60]}' in WITH reads itself: give one of the two another name")
         derived: dict[Derived, int] = {}
         for use, meaning in meanings:
             if isinstance(meaning, Derived):
@@ -277,9 +284,6 @@ class _Reader:
             acting=filters,
             mark=f"{mark}f",
         )
-        itself = find_read_of_itself(expected)
-        if itself is not None:
-            raise refused(f"'{itself[:60]}' in WITH reads itself: give one of the two another name")
         close_dotted_names(expected)
         text = await format_tree(self.parser, expected)
         if not is_same_statement(await self.parser.parse(text), expected):
@@ -293,61 +297,6 @@ class _Reader:
             filters=pairs,
             has_open_names=has_names_right_of_in(expected, reading, dotted=False),
         )
-
-
-def _read_describe(sql: str) -> str | None:
-    """`DESCRIBE t`, which the parser has no tree for, as `SELECT * FROM t`; None for what is no
-    DESCRIBE. What that makes of any other text is checked by its tree (`_is_only_a_table`)."""
-    tokens = scan_tokens(sql[:_FIRST_CHARACTERS])
-    if not tokens or tokens[0].keyword not in ("DESCRIBE", "DESC"):
-        return None
-    rest = tokens[1:]
-    if len(rest) > 1 and rest[0].keyword == "TABLE" and rest[1].kind is not Kind.OTHER:
-        rest = rest[1:]
-    if not rest:
-        return "SELECT * FROM "  # the parser says what is missing
-    if rest[0].keyword not in ("SELECT", "WITH", "FROM"):
-        return "SELECT * FROM " + sql[rest[0].start :]
-    tokens = scan_tokens(sql)
-    while tokens[-1].text == ";":
-        tokens.pop()
-    end = len(tokens)
-    if tokens[-2].keyword == "FORMAT" and tokens[-1].is_name:
-        end -= 2
-    inner = sql[rest[0].start : tokens[end - 1].end]
-    return f"SELECT * FROM (\n{inner}\n) {sql[tokens[end - 1].end : tokens[-1].end]}"
-
-
-def _is_only_a_table(tree: Tree) -> bool:
-    selects = children_of(tree.get("list_of_selects"))
-    if len(selects) != 1 or selects[0].keys() != {"type", "select", "tables"}:
-        return False
-    columns = children_of(selects[0]["select"])
-    elements = children_of(selects[0]["tables"])
-    return columns == [{"type": "Asterisk"}] and (
-        len(elements) == 1 and elements[0].keys() == {"type", "table_expression"}
-    )
-
-
-def _write_show_tables(tree: Tree) -> str:
-    """`SHOW TABLES [LIKE 'x'] [LIMIT n]` as a SELECT of the workspace's tables."""
-    for key, value in tree.items():
-        if key not in _SHOW_KEYS and value is not False:
-            raise refused("SHOW TABLES takes LIKE, LIMIT and FORMAT only")
-    sql = "SELECT name FROM system.tables"
-    if "like" in tree:
-        operator = "ILIKE" if tree.get("case_insensitive_like") else "LIKE"
-        sql += f" WHERE name {operator} {quote_literal(str(tree['like']))}"
-    sql += " ORDER BY name"
-    limit = tree.get("limit_length")
-    if limit is not None:
-        number = limit.get("value", {}).get("value")
-        if limit.get("type") != "Literal" or not isinstance(number, int):
-            raise refused("SHOW TABLES takes a number after LIMIT")
-        sql += f" LIMIT {number}"
-    if "format_ast" in tree:
-        sql += f" FORMAT {quote_identifier(str(tree['format_ast'].get('name')))}"
-    return sql
 
 
 def _names_bare_tables_only(

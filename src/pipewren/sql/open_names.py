@@ -10,7 +10,7 @@ thing (26.9, all were tried). What runs for a caller must hold none of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pipewren.sql.lifting import Tree
 from pipewren.sql.query_tree import IN_FUNCTIONS, Reading, children_of
@@ -46,21 +46,21 @@ def close_dotted_names(tree: Tree) -> None:
             }
 
 
-def find_read_of_itself(tree: Tree, *, has_tables_put_in: bool = True) -> str | None:
-    """The name of a CTE that reads itself other than by recursion. CTEs of one name count as one.
-    `has_tables_put_in`: what is named bare in `tree` must be a CTE; else a CTE's own name in its
-    body is a table that the tree's reader has found."""
+def find_reads_of_themselves(tree: Tree, reading: Reading) -> frozenset[str]:
+    """The names of CTEs that read themselves other than by recursion; CTEs of one name count as
+    one. `reading` is that of `tree`: what it has not found to be a table must be a CTE."""
+    tables = {
+        id(use.place if isinstance(use.place, list) else use.place["database_and_table_name"])
+        for use in reading.uses
+    }
     reads: dict[str, set[str]] = {}
+    found: set[str] = set()
     for name, body, is_recursive in _find_ctes(tree):
         selects = children_of(body.get("list_of_selects"))
-        first = selects[:1] if is_recursive else selects if has_tables_put_in else []
-        if any(name in _names_in(one) for one in first):
-            return name
-        reads.setdefault(name, set()).update(_names_in(body) - {name})
-    for name in sorted(reads):
-        if name in _reached_from(reads, name):
-            return name
-    return None
+        if any(name in _ctes_in(one, tables) for one in (selects[:1] if is_recursive else selects)):
+            found.add(name)
+        reads.setdefault(name, set()).update(_ctes_in(body, tables) - {name})
+    return frozenset(found.union(name for name in reads if name in _reached_from(reads, name)))
 
 
 def _reached_from(reads: dict[str, set[str]], start: str) -> set[str]:
@@ -83,15 +83,19 @@ def _find_ctes(tree: Tree) -> Iterator[tuple[str, Tree, bool]]:
                     yield str(element["name"]), body, bool(node.get("recursive_with"))
 
 
-def _names_in(tree: Tree) -> set[str]:
-    """Names without a dot of what is read."""
+def _ctes_in(tree: Tree, tables: Collection[int]) -> set[str]:
+    """Names without a dot of what is read and is none of `tables`."""
     names = {
         str(node["name"])
         for node in _walk(tree)
-        if node.get("type") == "TableIdentifier" and "name_parts" not in node
+        if node.get("type") == "TableIdentifier"
+        and "name_parts" not in node
+        and id(node) not in tables
     }
     names.update(
-        str(right["name"]) for _, right in find_names_right_of_in(tree) if "name_parts" not in right
+        str(one[1]["name"])
+        for one in find_names_right_of_in(tree)
+        if "name_parts" not in one[1] and id(one) not in tables
     )
     return names
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pipewren.errors import BadRequest
 from pipewren.sql.function_list import FunctionList
 from pipewren.sql.lifting import Lifted, Marked, lift, parse_lifted
-from pipewren.sql.open_names import find_read_of_itself
+from pipewren.sql.open_names import find_reads_of_themselves
 from pipewren.sql.parser import Parser
 from pipewren.sql.query_tree import Hindrance, Reading, read_tree
 from pipewren.sql.recent import Recent
@@ -91,9 +91,9 @@ class StatementReader:
             if use.name not in self._datasources and not isinstance(use.place, list):
                 reason = f"it reads '{use.name[:80]}', which is no data source"
                 hindrance = hindrance or Hindrance(None, reason)
-        itself = find_read_of_itself(marked.tree, has_tables_put_in=False)
-        if itself is not None:
-            reason = f"'{itself[:80]}' in its WITH reads itself"
+        caught = find_reads_of_themselves(marked.tree, reading)
+        for name in sorted(caught.intersection(self._datasources)):
+            reason = f"'{name[:80]}' in its WITH reads the data source of that name"
             hindrance = hindrance or Hindrance(None, reason)
         shape = read_shape(sql, "The statement")
         return StatementFacts(
