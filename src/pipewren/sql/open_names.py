@@ -15,14 +15,13 @@ from collections.abc import Collection, Iterator
 from pipewren.sql.lifting import Tree
 from pipewren.sql.query_tree import IN_FUNCTIONS, Reading, children_of
 
+_NONE: frozenset[str] = frozenset()
+
 
 def find_names_right_of_in(tree: Tree) -> Iterator[list[Tree]]:
     """The two arguments of every IN with a name on its right side."""
     for node in _walk(tree):
-        if node.get("type") == "Function" and str(node.get("name")).lower() in IN_FUNCTIONS:
-            arguments = children_of(node.get("arguments"))
-            if len(arguments) == 2 and arguments[1].get("type") == "Identifier":
-                yield arguments
+        yield from _names_right_of(node)
 
 
 def has_names_right_of_in(tree: Tree, reading: Reading, *, dotted: bool) -> bool:
@@ -47,20 +46,26 @@ def close_dotted_names(tree: Tree) -> None:
 
 
 def find_reads_of_themselves(tree: Tree, reading: Reading) -> frozenset[str]:
-    """The names of CTEs that read themselves other than by recursion; CTEs of one name count as
-    one. `reading` is that of `tree`: what it has not found to be a table must be a CTE."""
+    """The names of CTEs that read themselves other than by recursion, at any distance. `reading`
+    is that of `tree`: what it has not found to be a table must be a CTE."""
     tables = {
         id(use.place if isinstance(use.place, list) else use.place["database_and_table_name"])
         for use in reading.uses
     }
-    reads: dict[str, set[str]] = {}
     found: set[str] = set()
-    for name, body, is_recursive in _find_ctes(tree):
-        selects = children_of(body.get("list_of_selects"))
-        if any(name in _ctes_in(one, tables) for one in (selects[:1] if is_recursive else selects)):
-            found.add(name)
-        reads.setdefault(name, set()).update(_ctes_in(body, tables) - {name})
-    return frozenset(found.union(name for name in reads if name in _reached_from(reads, name)))
+    for select in _walk(tree):
+        if select.get("type") != "SelectQuery" or "with" not in select:
+            continue
+        reads: dict[str, set[str]] = {}
+        for name, body in _ctes_of(select).items():
+            own = _free_names(body, _NONE, tables)
+            if select.get("recursive_with"):
+                first = children_of(body.get("list_of_selects"))[:1]
+                if not any(name in _free_names(one, _NONE, tables) for one in first):
+                    own.discard(name)
+            reads[name] = own
+        found.update(name for name in reads if name in _reached_from(reads, name))
+    return frozenset(found)
 
 
 def _reached_from(reads: dict[str, set[str]], start: str) -> set[str]:
@@ -73,36 +78,65 @@ def _reached_from(reads: dict[str, set[str]], start: str) -> set[str]:
     return reached
 
 
-def _find_ctes(tree: Tree) -> Iterator[tuple[str, Tree, bool]]:
-    """Name, body and whether it may recur."""
-    for node in _walk(tree):
-        if node.get("type") == "SelectQuery":
-            for element in children_of(node.get("with")):
-                if element.get("type") == "WithElement":
-                    body = children_of(element["subquery"])[0]
-                    yield str(element["name"]), body, bool(node.get("recursive_with"))
-
-
-def _ctes_in(tree: Tree, tables: Collection[int]) -> set[str]:
-    """Names without a dot of what is read and is none of `tables`."""
-    names = {
-        str(node["name"])
-        for node in _walk(tree)
-        if node.get("type") == "TableIdentifier"
-        and "name_parts" not in node
-        and id(node) not in tables
+def _ctes_of(select: Tree) -> dict[str, Tree]:
+    return {
+        str(one["name"]): children_of(one["subquery"])[0]
+        for one in children_of(select.get("with"))
+        if one.get("type") == "WithElement"
     }
-    names.update(
-        str(one[1]["name"])
-        for one in find_names_right_of_in(tree)
-        if "name_parts" not in one[1] and id(one) not in tables
-    )
-    return names
+
+
+def _free_names(node: Tree, inner: frozenset[str], tables: Collection[int]) -> set[str]:
+    """Bare names of what is read below `node`, but for `tables` and for CTEs that are declared
+    below it, `inner` (query_tree.py says what a WITH covers)."""
+    kind = node.get("type")
+    names: set[str] = set()
+    if kind == "TableIdentifier":
+        if "name_parts" not in node and id(node) not in tables:
+            names.add(str(node["name"]))
+    elif kind == "SelectWithUnionQuery":
+        visible = inner
+        for arm in children_of(node.get("list_of_selects")):
+            if "with" in arm:
+                visible = inner.union(_ctes_of(arm))
+                for name, body in _ctes_of(arm).items():
+                    seen = visible if arm.get("recursive_with") else visible - {name} | inner
+                    names |= _free_names(body, seen, tables)
+            rest = {key: value for key, value in arm.items() if key != "with"}
+            names |= _free_names(rest | {"expressions": _expressions_of(arm)}, visible, tables)
+    else:
+        if kind == "Function":
+            names.update(
+                str(one[1]["name"])
+                for one in _names_right_of(node)
+                if "name_parts" not in one[1] and id(one) not in tables
+            )
+        for child in _children(node):
+            names |= _free_names(child, inner, tables)
+    return names - inner
+
+
+def _expressions_of(select: Tree) -> list[Tree]:
+    """What WITH names besides CTEs."""
+    return [one for one in children_of(select.get("with")) if one.get("type") != "WithElement"]
+
+
+def _names_right_of(node: Tree) -> Iterator[list[Tree]]:
+    """The two arguments of an IN with a name on its right side."""
+    if node.get("type") == "Function" and str(node.get("name")).lower() in IN_FUNCTIONS:
+        arguments = children_of(node.get("arguments"))
+        if len(arguments) == 2 and arguments[1].get("type") == "Identifier":
+            yield arguments
+
+
+def _children(node: Tree) -> Iterator[Tree]:
+    for value in node.values():
+        for child in value if isinstance(value, list) else (value,):
+            if isinstance(child, dict):
+                yield child
 
 
 def _walk(node: Tree) -> Iterator[Tree]:
     yield node
-    for value in node.values():
-        for child in value if isinstance(value, list) else (value,):
-            if isinstance(child, dict):
-                yield from _walk(child)
+    for child in _children(node):
+        yield from _walk(child)

@@ -15,7 +15,12 @@ import pytest
 import pytest_asyncio
 
 from pipewren.access.caller import build_keyring
-from pipewren.deploy.deployment import Deployment, make_deployment
+from pipewren.deploy.deployment import (
+    Deployment,
+    ResultColumn,
+    make_deployment,
+    with_columns,
+)
 from pipewren.engine.contract import Lane, Limits
 from pipewren.engine.embedded import EmbeddedEngine
 from pipewren.project.assembly import parse_project
@@ -56,7 +61,8 @@ TOKENS: Mapping[str, tuple[str, ...]] = {
         *("PIPES:READ:by_kind", "PIPES:READ:over_over", "PIPES:READ:in_source"),
         *("PIPES:READ:growing", "PIPES:READ:circular"),
     ),
-    "narrowed_pipe": ("PIPES:READ:by_kind:hits > 1",),
+    "narrowed_pipe": ("PIPES:READ:by_kind:hits > 1", "PIPES:READ:over_tenant:hits > 1"),
+    "none_of_pipe": ("PIPES:READ:by_kind:kind = 'no such kind'",),
     "appender": ("DATASOURCES:APPEND:events", "DATASOURCES:CREATE"),
     "token_keeper": ("TOKENS",),
 }
@@ -174,7 +180,7 @@ def deploy(workspace: Workspace, files: Mapping[str, str], number: int = 1) -> D
         *(number, workspace.id, 1, "", State.DATA_READY, True),
         *(dict.fromkeys(sources, 1), CREATED_AT, CREATED_AT),
     )
-    return make_deployment(
+    made = make_deployment(
         workspace,
         stored,
         parsed,
@@ -182,6 +188,9 @@ def deploy(workspace: Workspace, files: Mapping[str, str], number: int = 1) -> D
         tables={name: TableVersion(name, 1, f"t_{name}", "") for name in sources},
         pipe_ids={name: f"p_{name}" for name in pipes},
     )
+    # Of the others nothing is known, as of pipes that cannot be described without values.
+    described = (ResultColumn("kind", "String"), ResultColumn("hits", "UInt64"))
+    return with_columns(made, {"by_kind": described})
 
 
 def read_scope(text: str) -> Scope:
