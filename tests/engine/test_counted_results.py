@@ -128,7 +128,8 @@ async def test_results_that_are_counted_too_small_are_refused_before_they_take_m
         if result[0] not in refused
     ]
     assert passed == []
-    assert max(growth for _, growth in worst) < 200, worst
+    assert worst[0][1] < 200, worst  # MB; the others are a block of full values at most
+    assert max(growth for _, growth in worst) < 400, worst
     assert bare[0] > 300_000_000
     assert bare[1] > 300
 
