@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
@@ -44,15 +43,13 @@ from pipewren.engine.options import EngineOptions, heavy_limits, light_connectio
 from pipewren.engine.pool import WorkerPool
 from pipewren.engine.profile import Profile, make_admin_profile, make_reader_profile
 from pipewren.engine.stream import EmbeddedStream
+from pipewren.engine.trees import decode_tree
 from pipewren.errors import BadRequest, EngineError, PipewrenError, StartError, Unavailable
 from pipewren.sqltext import Sql, trusted_sql
 
 _WATCH_PAUSE_S = 0.05
 _FIGURES_S = 5.0  # at most, for waiting and for running
 _PARSE = trusted_sql("SELECT parseQueryToJSON({q:String})")
-# Floats that look like integers, which formatQueryFromJSON refuses or, of -0, loses the sign. In
-# texts quotes are escaped, so nothing else looks so.
-_FLOATS = re.compile(rb'("field_type":"Float64","value":)(-0|-?[0-9]{20,})(?=[},])')
 
 
 class EmbeddedEngine:
@@ -197,11 +194,7 @@ class EmbeddedEngine:
     async def parse(self, sql: str) -> dict[str, Any]:
         """The tree of ClickHouse's own parser. See `contract.Engine`."""
         answer = await self.run(Statement(_PARSE, "", format="RawBLOB", parameters=(("q", sql),)))
-        try:
-            tree: dict[str, Any] = msgspec.json.decode(_FLOATS.sub(rb"\1\2.0", answer.body))
-        except (RecursionError, msgspec.DecodeError, UnicodeDecodeError):
-            raise _unreadable(answer.body) from None
-        return tree
+        return decode_tree(answer.body)
 
     async def describe_objects(self, database: str) -> list[tuple[str, str]]:
         """(name, CREATE statement with its UUID) of every object, and of the database itself
@@ -343,15 +336,6 @@ def _insert(connection: Connection, insert: Insert) -> tuple[int, int]:
 
 def _count_failed_writes(connection: Connection) -> int:
     return int(msgspec.json.decode(connection.execute(FAILED_WRITES_QUERY, None))[0])
-
-
-def _unreadable(body: bytes) -> BadRequest:
-    """Why a tree cannot be decoded."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return BadRequest("A text in the statement is not UTF-8: write its bytes with unhex('...')")
-    return BadRequest("The statement is nested too deeply.")
 
 
 def _broken_disk() -> PipewrenError:

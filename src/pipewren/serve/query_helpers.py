@@ -27,7 +27,7 @@ from pipewren.sql.caller_errors import (
 )
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.lifting import Tree
-from pipewren.sql.parser import format_tree, is_same_statement, parse_to_read
+from pipewren.sql.parser import parse_to_read, write_same
 from pipewren.sql.query_tree import Reading, TableUse, read_tree
 from pipewren.sqltext import Sql
 
@@ -109,12 +109,12 @@ async def replace_tables(request: RouteRequest, server: Server) -> Answer:
 async def _write(tree: Tree, server: Server) -> str:
     """Raises BadRequest where the text would not be of the same statement."""
     try:
-        text = await format_tree(server.engine, tree)
-        if is_same_statement(await server.engine.parse(text), tree):
-            return text
+        text = await write_same(server.engine, tree)
     except EngineError:
-        pass
-    raise refused("The statement is changed by being written out: write it more plainly")
+        text = None
+    if text is None:
+        raise refused("The statement is changed by being written out: write it more plainly")
+    return text
 
 
 def _identify(request: RouteRequest, server: Server) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from pipewren.errors import DOCS, BadRequest, EngineError, PipewrenError
+from pipewren.engine.error_codes import DATABASE_ACCESS_DENIED
+from pipewren.errors import DOCS, BadRequest, EngineError, Forbidden, PipewrenError
 from pipewren.sql.query_tree import Hindrance, Part
 
 QUERY_API = f"{DOCS}/api-reference/query-api.html"
@@ -61,7 +62,14 @@ def syntax_error(error: EngineError, first_word: str = "") -> PipewrenError:
     return refused(_NAME_BEHIND.sub("", message).removesuffix("."))
 
 
-def query_error(error: EngineError) -> EngineError:
+def query_error(error: EngineError) -> PipewrenError:
     """The engine's error while a caller's statement runs."""
+    if error.engine_code == DATABASE_ACCESS_DENIED:
+        # Statements run where no bare name is a table's (row_filters.NO_DATABASE).
+        return Forbidden(
+            "Resource not found: a name right of IN is neither a column or an alias, nor a table "
+            "that the token may read",
+            documentation=QUERY_API,
+        )
     error.documentation = POST_SQL
     return error

@@ -38,7 +38,7 @@ from pipewren.sql.open_names import (
     find_reads_of_themselves,
     has_names_right_of_in,
 )
-from pipewren.sql.parser import Parser, format_tree, is_same_statement
+from pipewren.sql.parser import Parser, write_same
 from pipewren.sql.query_tree import Part, Reading, TableUse, read_tree
 
 _DATABASE = re.compile(r"w_[0-9a-f]{6,}(?:_d\d+)?(?:\.|\Z)").match
@@ -285,8 +285,8 @@ class _Reader:
             mark=f"{mark}f",
         )
         close_dotted_names(expected)
-        text = await format_tree(self.parser, expected)
-        if not is_same_statement(await self.parser.parse(text), expected):
+        text = await write_same(self.parser, expected)
+        if text is None:
             raise refused("The statement is changed by being written out: write it more plainly")
         pairs = tuple(sorted(filters.items()))
         parts = _split(text, mark, len(derived), [name for name, _ in pairs])

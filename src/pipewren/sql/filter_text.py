@@ -14,7 +14,7 @@ from pipewren.errors import BadRequest, EngineError
 from pipewren.sql.evaluated_texts import OF_AGGREGATES
 from pipewren.sql.function_list import Access, FunctionList
 from pipewren.sql.lifting import Lifted, Tree, lift, parse_lifted, split_at_marks
-from pipewren.sql.parser import Parser, format_tree, is_same_statement
+from pipewren.sql.parser import Parser, write_same
 from pipewren.sql.query_tree import IN_FUNCTIONS, children_of
 
 MAX_FILTER_BYTES = 4_096
@@ -90,8 +90,8 @@ async def read_pattern(
         _Check(columns, datasource, functions).check(_only_expression(marked.tree))
     except RecursionError:
         raise BadRequest("The row filter is nested too deeply") from None
-    text = await format_tree(parser, marked.tree)
-    if not is_same_statement(await parser.parse(text), marked.tree):
+    text = await write_same(parser, marked.tree)
+    if text is None:
         raise BadRequest("The row filter is changed by being written out: write it more plainly")
     written = text.removeprefix("SELECT").strip()
     return FilterPattern(split_at_marks(written, lifted, marked.fixed), marked.fixed)

@@ -19,7 +19,7 @@ from pipewren.sql.filter_conditions import FilterConditions
 from pipewren.sql.filtered_tree import find_tree_hindrances, put_filters_in
 from pipewren.sql.function_list import FunctionList
 from pipewren.sql.lifting import Lifted, join_parts, lift, split_at_marks
-from pipewren.sql.parser import Parser, format_tree, is_same_statement
+from pipewren.sql.parser import Parser, write_same
 from pipewren.sql.pipes import CompiledStatement
 from pipewren.sql.query_tree import Hindrance, Part
 from pipewren.sql.recent import Recent
@@ -253,8 +253,8 @@ class RowFilters:
             acting=acting,
             seals=seals,
         )
-        text = await format_tree(self._parser, expected)
-        if not is_same_statement(await self._parser.parse(text), expected):
+        text = await write_same(self._parser, expected)
+        if text is None:
             raise _cannot(None, acting, "the statement is changed by being written out")
         return split_at_marks(text, lifted, facts.marked.fixed, acting)
 
