@@ -19,6 +19,7 @@ from pipewren.deploy.deployment import Deployment, Endpoint
 from pipewren.errors import Forbidden, TooManyRequests
 from pipewren.serve.forwarded import client_address
 from pipewren.serve.server import Server
+from pipewren.sql.pipes import CompiledPipe
 
 _log = logging.getLogger("pipewren.serve")
 
@@ -65,6 +66,22 @@ def authorize_call(
         )
         raise
     return grant
+
+
+def choosable_tables(caller: Caller, pipe: CompiledPipe, deployment: Deployment) -> frozenset[str]:
+    """What `table()` may name in a call of the pipe. Where a parameter may choose anything, it is
+    what the author's template mentions, and what the caller may read by a scope of its own."""
+    mentioned = pipe.open_names
+    if mentioned is None or caller.reads_all:
+        return deployment.names
+    granted = {*caller.datasources, *caller.pipes}
+    for name, table in deployment.tables.items():
+        if table.resource_id in granted:
+            granted.add(name)
+    for name, pipe_id in deployment.pipe_ids.items():
+        if pipe_id in granted:
+            granted.add(name)
+    return deployment.names & (mentioned | granted)
 
 
 def resources_of(deployment: Deployment) -> Resources:

@@ -71,9 +71,9 @@ async def call_query_api(
     server.admission.require_room()
     caller = identify(call.token, server, scope)
     deployment = server.deployment_of(caller.workspace_id, is_staged=call.is_staged)
-    rate_headers = await take_rates(caller, None, caller.rps, server)
     record = record_of(scope)
     note_caller(record, caller, QUERY_API, QUERY_API)
+    rate_headers = await take_rates(caller, None, caller.rps, server)
     record.end_step("identify")
     tables = QueryTables(caller, deployment, server, call.values, record=record)
     tables.finalizes = call.finalizes
@@ -129,7 +129,8 @@ async def _read(text: str, tables: QueryTables) -> KnownStatement:
         text = _render(template[1:], tables)
     memory = learned_of(deployment, server).statements
     pipe = tables.pipe.name if tables.pipe is not None else ""
-    key = (text, pipe, tables.has_nodes, None if caller.reads_all else caller.scopes)
+    rights = caller.is_user if caller.reads_all else caller.scopes
+    key = (text, pipe, tables.has_nodes, rights)
     known: KnownStatement | None = memory.find(key)
     if known is None:
         version = server.engine.capabilities.version

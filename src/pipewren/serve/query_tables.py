@@ -17,6 +17,7 @@ from pipewren.access.rights import Caller
 from pipewren.deploy.deployment import Deployment
 from pipewren.errors import Forbidden, StatementError
 from pipewren.serve.call import Value, read_values
+from pipewren.serve.callers import choosable_tables
 from pipewren.serve.filtered_calls import filters_of
 from pipewren.serve.request_record import RequestRecord, record_of
 from pipewren.serve.secret_values import NO_SECRETS
@@ -26,9 +27,14 @@ from pipewren.sql.caller_statement import Datasource, Derived
 from pipewren.sql.compile import compile_endpoint, compile_node
 from pipewren.sql.pipes import CompiledNode, CompiledPipe, CompiledStatement
 from pipewren.sql.row_filters import SealedStatement
-from pipewren.sql.service_datasources import SERVICE
+from pipewren.sql.service_datasources import ORGANIZATION, SERVICE
 from pipewren.sqltext import Sql, quote_identifier
-from pipewren.usage.service_tables import SERVICE_TABLES, WORKSPACE_PARAMETER, select_rows
+from pipewren.usage.service_tables import (
+    SERVICE_TABLES,
+    WORKSPACE_PARAMETER,
+    is_of_organization,
+    select_rows,
+)
 
 _STATE = re.compile(r"\bAggregateFunction\(").search
 RESULT = "_"  # the name of the request's pipe
@@ -60,11 +66,13 @@ class QueryTables:
     def resolve(self, database: str, name: str) -> Datasource | Derived | None:
         """`caller_statement.Resolve`."""
         deployment = self.deployment
-        if database == SERVICE and self.caller.reads_all:
-            columns = SERVICE_TABLES.get(f"{SERVICE}.{name}")
+        if database in (SERVICE, ORGANIZATION):
+            may_read = self.caller.is_user if database == ORGANIZATION else self.caller.reads_all
+            columns = SERVICE_TABLES.get(f"{database}.{name}") if may_read else None
             if columns is None:
                 return None
-            return Derived(_SERVICE, name, _have_states(column.type for column in columns))
+            has_states = _have_states(column.type for column in columns)
+            return Derived(_SERVICE, f"{database}.{name}", has_states)
         if database == "system":
             return Derived(_SYSTEM, name) if name in SYSTEM_TABLES else None
         if database not in ("", deployment.workspace.name):
@@ -115,7 +123,8 @@ class QueryTables:
             return SealedStatement(sql, frozenset(), needs_database=False)
         if derived.kind == _SERVICE:
             self.reads_usage = True
-            sql = select_rows(f"{SERVICE}.{derived.name}", self.caller.workspace_id)
+            is_for_all = is_of_organization(derived.name)
+            sql = select_rows(derived.name, None if is_for_all else self.caller.workspace_id)
             return SealedStatement(sql, frozenset(), needs_database=False)
         deployment = self.deployment
         secrets = self.server.secrets.get(self.caller.workspace_id, NO_SECRETS)
@@ -127,10 +136,11 @@ class QueryTables:
             node = pipe.output
         grant = self._grant_for(pipe)
         values = fix_values(read_values(pipe.array_parameters, self.values), grant.fixed)
+        tables = choosable_tables(self.caller, pipe, deployment)
         if node is pipe.output:
-            compiled = compile_endpoint(pipe, values, tables=deployment.names, secrets=secrets)
+            compiled = compile_endpoint(pipe, values, tables=tables, secrets=secrets)
         else:
-            compiled = compile_node(pipe, node, values, tables=deployment.names, secrets=secrets)
+            compiled = compile_node(pipe, node, values, tables=tables, secrets=secrets)
         self.statements.append(compiled)
         if WORKSPACE_PARAMETER in compiled.secrets:
             self.reads_usage = True

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from pipewren.access.grants import fix_values
 from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.call import EndpointCall, read_values
-from pipewren.serve.callers import authorize_call, identify
+from pipewren.serve.callers import authorize_call, choosable_tables, identify
 from pipewren.serve.filtered_calls import filter_statement
 from pipewren.serve.formats import find_format
 from pipewren.serve.query import answer_over_endpoint
@@ -55,7 +55,8 @@ async def call_endpoint(
         return await answer_over_endpoint(q, endpoint, format, tables, call.switches, rate_headers)
     values = fix_values(read_values(endpoint.array_parameters, call.values), grant.fixed)
     secrets = server.secrets.get(caller.workspace_id, NO_SECRETS)
-    compiled = compile_endpoint(endpoint.pipe, values, tables=deployment.names, secrets=secrets)
+    choosable = choosable_tables(caller, endpoint.pipe, deployment)
+    compiled = compile_endpoint(endpoint.pipe, values, tables=choosable, secrets=secrets)
     check_size(compiled.sql, server.settings.max_query_bytes)
     record.end_step("compile")
     filtered = await filter_statement(compiled, grant.filters, deployment, server)

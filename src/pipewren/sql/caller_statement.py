@@ -40,8 +40,9 @@ from pipewren.sql.open_names import (
 )
 from pipewren.sql.parser import Parser, write_same
 from pipewren.sql.query_tree import Part, Reading, TableUse, read_tree
+from pipewren.usage.service_tables import DATABASE as USAGE
 
-_DATABASE = re.compile(r"w_[0-9a-f]{6,}(?:_d\d+)?(?:\.|\Z)").match
+_DATABASE = re.compile(rf"(?:w_[0-9a-f]{{6,}}(?:_d\d+)?|{USAGE})(?:\.|\Z)").match
 _OF_SESSIONS = frozenset(
     {"currentdatabase", "currentuser", "currenthandler", "currentrequesturl", "session_user"}
     | {"current_database", "current_user"}

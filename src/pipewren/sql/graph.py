@@ -222,8 +222,13 @@ def _add_facts(pipe: CompiledPipe) -> CompiledPipe:
         requires_parameters = False
     except PipewrenError:
         requires_parameters = True
+    open_templates = [
+        node.template for _, node in places if node.reads.is_open and node.template is not None
+    ]
+    words = (word for template in open_templates for word in _WORD.findall(template.source))
     return replace(
         pipe,
+        open_names=frozenset(words) if open_templates else None,
         parameters=tuple(parameters.values()),
         conflicts=_describe_conflicts(found),
         array_parameters=frozenset().union(*(one.array_parameters for one in templates)),

@@ -57,7 +57,9 @@ class CompiledPipe:
     `parameters` are those of all nodes that `output` may reach, other pipes' included;
     `conflicts` tells of those that are declared in two ways, a sentence each;
     `requires_parameters`: without values it cannot be rendered. `statement`: all that it reaches
-    is literal, so every call has this one.
+    is literal, so every call has this one. `open_names`: a `table()` in it may choose any name, and
+    these are the words of the templates that it stands in, by which the author may have named
+    tables; None where there is no such.
     """
 
     pipe: Pipe
@@ -69,6 +71,7 @@ class CompiledPipe:
     conflicts: tuple[str, ...] = ()
     requires_parameters: bool = False
     statement: CompiledStatement | None = None
+    open_names: frozenset[str] | None = None
 
     @property
     def name(self) -> str:

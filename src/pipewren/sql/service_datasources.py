@@ -8,7 +8,8 @@ from collections.abc import Collection
 from pipewren.usage.service_tables import SERVICE_TABLES, is_of_organization
 
 SERVICE = "tinybird"
-# `organization.*` has the rows of all workspaces, which no workspace's statement may read.
+ORGANIZATION = "organization"  # `organization.*` has the rows of all workspaces
+# Those that a workspace's own statements may read.
 SERVICE_DATASOURCES = frozenset(name for name in SERVICE_TABLES if not is_of_organization(name))
 
 

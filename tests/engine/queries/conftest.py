@@ -62,6 +62,8 @@ TOKENS: Mapping[str, tuple[str, ...]] = {
         *("PIPES:READ:growing", "PIPES:READ:circular"),
     ),
     "narrowed_pipe": ("PIPES:READ:by_kind:hits > 1", "PIPES:READ:over_tenant:hits > 1"),
+    "chooser": ("PIPES:READ:chosen",),
+    "choosing_reader": ("PIPES:READ:chosen", "DATASOURCES:READ:t_users", "PIPES:READ:p_by_kind"),
     "none_of_pipe": ("PIPES:READ:by_kind:kind = 'no such kind'",),
     "appender": ("DATASOURCES:APPEND:events", "DATASOURCES:CREATE"),
     "token_keeper": ("TOKENS",),

@@ -356,3 +356,34 @@ async def test_a_secret_stays_in_its_pipe(served: Served) -> None:
         answer = await served.ask("SELECT id / 'x' FROM secretive", token)
         assert answer.status_code == 400
         assert "Bo" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("token", "which", "may"),
+    [
+        ("chooser", None, True),  # what the template names by itself
+        ("chooser", "events", True),
+        ("chooser", "users", False),
+        ("chooser", "by_kind", False),
+        ("choosing_reader", "users", True),
+        ("choosing_reader", "by_kind", True),
+        ("choosing_reader", "allowed", False),
+        ("all_readers", "allowed", True),
+    ],
+)
+async def test_a_table_that_a_parameter_chooses_is_reached_with_the_callers_rights(
+    served: Served, token: str, which: str | None, may: bool
+) -> None:
+    """tokens.md; a `table()` that may name anything names what the author's text does, and what the
+    caller reads by a scope of its own."""
+    parameters = {} if which is None else {"which": which}
+    answers = [
+        await served.send("/v0/pipes/chosen.json", token=token, params=parameters),
+        await served.ask("SELECT n FROM chosen", token, **parameters),
+        await served.call("chosen.json", "SELECT n FROM _", token, **parameters),
+    ]
+    if may:
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+    else:
+        for answer in answers:
+            check_error(answer, 400, "table()")
