@@ -9,9 +9,10 @@ import msgspec
 from msgspec.structs import replace
 
 from pipewren.engine.contract import Statement
+from pipewren.errors import EngineError
 from pipewren.serve.filtered_calls import learned_of
 from pipewren.serve.query_tables import QueryTables
-from pipewren.serve.results import Asked
+from pipewren.serve.results import Asked, hide_values
 from pipewren.sql.caller_statement import CallerStatement
 from pipewren.sql.counted_results import COUNTED_SETTINGS, Counted, count_all, describe
 from pipewren.sqltext import trusted_sql
@@ -49,8 +50,11 @@ async def count_results(
             format="JSONCompactEachRow",
             limits=replace(runnable.limits, max_result_bytes=_MAX_DESCRIPTION_BYTES),
         )
-        with server.admission.slot(asked.id):
-            result = await server.engine.run(description)
+        try:
+            with server.admission.slot(asked.id):
+                result = await server.engine.run(description)
+        except EngineError as error:  # describing evaluates scalar subqueries, over rows
+            raise hide_values(error, asked) from None
         columns = [(row[0], row[1]) for row in _ROW.decode_lines(result.body)]
         counted = count_all(runnable.sql, columns, finalize_states=tables.finalizes)
         if len(runnable.sql) <= _MAX_KEPT_CHARACTERS:

@@ -18,8 +18,9 @@ from pipewren.sql.filtered_answers import drop_progress, progress_line
 
 _JSON_ROWS_BEGIN = b'\n\t"data":\n\t[\n'
 _JSON_ROWS_END = b'\n\t],\n\n\t"rows": '  # after it come numbers only
-# Authors may choose the delimiter and the end of a line.
-_CSV_HEAD = re.compile(rb'(?:"(?:[^"]|"")*"[^"])*"(?:[^"]|"")*"\r?\n')
+# Authors may choose the delimiter and the end of a line, which is no delimiter: rows of texts only
+# would go on where the names end.
+_CSV_HEAD = re.compile(rb'(?:"(?:[^"]|"")*"[^"\r\n])*"(?:[^"]|"")*"\r?\n')
 
 EndOfHead = Callable[[bytes], int]
 

@@ -14,6 +14,7 @@ from pipewren.sql.unfilterable import find_derived, find_unfilterable
 
 MAX_STATEMENTS = 1024  # of callers, each at most `max_sql_bytes` long
 MAX_COUNTED = 256
+MAX_CLOSED = 1024
 
 
 async def filter_statement(
@@ -49,7 +50,10 @@ def learned_of(deployment: Deployment, server: Server) -> Learned:
     )
     functions = load_functions(server.engine.capabilities.version)
     filters = RowFilters(server.engine, schema, functions)
-    made = Learned(deployment, filters, Recent(MAX_STATEMENTS), Recent(MAX_COUNTED))
+    made = Learned(
+        *(deployment, filters, Recent(MAX_STATEMENTS), Recent(MAX_COUNTED)),
+        closed=Recent(MAX_CLOSED),
+    )
     server.learned[deployment.workspace.id] = made
     return made
 

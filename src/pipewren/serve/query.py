@@ -20,8 +20,9 @@ from pipewren.serve.answers import Answer, Header, StreamedAnswer
 from pipewren.serve.bodies import read_whole_body
 from pipewren.serve.call import read_values
 from pipewren.serve.callers import identify
+from pipewren.serve.closed_pipes import check_closed
 from pipewren.serve.counted_queries import count_results, needs_counting
-from pipewren.serve.filtered_calls import filters_of, learned_of
+from pipewren.serve.filtered_calls import learned_of
 from pipewren.serve.formats import Format
 from pipewren.serve.pace import Pace
 from pipewren.serve.query_call import QueryCall, read_query_call
@@ -190,6 +191,8 @@ async def _answer(
         runnable = with_secrets(runnable, filtered.statement.secrets, secrets, workspace_id)
     tables.record.end_step("filter")
     try:
+        if statement.gives_names:
+            await check_closed(runnable, asked, tables)
         if needs_counting(statement, tables):
             runnable, asked = await count_results(runnable, asked, tables)
         answer = await answer_statement(runnable, asked, server)
@@ -216,9 +219,7 @@ async def _put_together(statement: CallerStatement, tables: QueryTables) -> Filt
                 f"'{derived.name}' cannot be read beside a name right of IN: write a subquery there"
             )
         texts.append(f"(\n{sealed.sql}\n)")
-    if statement.filters:
-        filters = filters_of(deployment, tables.server)
-        texts += [await filters.condition(name, of) for name, of in statement.filters]
+    texts += [await tables.condition_of(name, of) for name, of in statement.filters]
     sql = join_parts(statement.parts, texts)
     if statement.is_description:
         sql = f"DESCRIBE (\n{sql}\n)"

@@ -41,12 +41,20 @@ RESULT = "_"  # the name of the request's pipe
 _PIPE, _NODE, _SYSTEM, _SERVICE = "pipe", "node", "system", "service"
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What was put in for a table, and the statement that it was made of."""
+
+    statement: SealedStatement
+    compiled: CompiledStatement
+
+
 @dataclass(slots=True)
 class QueryTables:
     """The tables of one request. `pipe` is the one that `_` stands for, which the caller may read,
     and `has_nodes` whether names of its nodes are tables too (client-compat.md section 3);
     `values` and `record` are the request's. `statements` are those that have been put in, in
-    order; `reads_usage`: service data sources were among them."""
+    order, and `sealed` as they were put in; `reads_usage`: service data sources were among them."""
 
     caller: Caller
     deployment: Deployment
@@ -57,6 +65,7 @@ class QueryTables:
     finalizes: bool = False
     record: RequestRecord = field(default_factory=lambda: record_of(None))
     statements: list[CompiledStatement] = field(default_factory=list)
+    sealed: list[Sealed] = field(default_factory=list)
     reads_usage: bool = False
     filters: Mapping[str, list[str]] = field(init=False)
 
@@ -149,13 +158,24 @@ class QueryTables:
             sealed = await filters.seal(compiled, self.filters)
         except StatementError as error:
             raise StatementError(f"{_describe(pipe, node)}: {error.message}") from None
-        if not grant.result_filters:
-            return sealed
-        columns = self._columns_of(pipe)
-        condition = await filters.condition(pipe.name, grant.result_filters, columns)
-        name = quote_identifier(pipe.name)
-        sql = Sql(f"SELECT * FROM (\n{sealed.sql}\n) AS {name} WHERE {condition}")
-        return replace(sealed, sql=sql)
+        if grant.result_filters:
+            columns = self._columns_of(pipe)
+            condition = await filters.condition(pipe.name, grant.result_filters, columns)
+            name = quote_identifier(pipe.name)
+            sql = Sql(f"SELECT * FROM (\n{sealed.sql}\n) AS {name} WHERE {condition}")
+            sealed = replace(sealed, sql=sql)
+        self.sealed.append(Sealed(sealed, compiled))
+        return sealed
+
+    async def condition_of(self, name: str, filters: tuple[str, ...]) -> str:
+        """The condition that the rows of a data source must meet. Raises BadRequest."""
+        condition = await filters_of(self.deployment, self.server).condition(name, filters)
+        if "." in condition:  # a part of a column, which it may have no more
+            table = f"{quote_identifier(self.deployment.database)}.{quote_identifier(name)}"
+            sql = Sql(f"SELECT * FROM {table} WHERE {condition}")
+            sealed = SealedStatement(sql, frozenset(), needs_database=False)
+            self.sealed.append(Sealed(sealed, CompiledStatement(sql)))
+        return condition
 
     def _derive(self, name: str) -> Derived:
         """A pipe's result, which may hold states where its columns are not known."""

@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -63,9 +64,16 @@ async def answer_statement(
     try:
         return await _answer(statement, asked, server)
     except EngineError as error:
-        if not asked.is_filtered and tells_no_value(error):
-            raise
-        raise withhold_details(error) from None
+        raise hide_values(error, asked) from None
+
+
+def hide_values(error: EngineError, asked: Asked) -> EngineError:
+    """What the caller is told of an error, of whatever was run for its statement."""
+    if not (asked.is_filtered or asked.hides_values):
+        return error
+    if not asked.is_filtered and tells_no_value(error):
+        return error
+    return withhold_details(error)
 
 
 async def _answer(statement: Statement, asked: Asked, server: Server) -> Answer | StreamedAnswer:
@@ -184,7 +192,7 @@ async def _stream(
         spool.close()
         raise
     return StreamedAnswer(
-        200, ((b"content-type", asked.format.content_type),), _read(first, spool, drain)
+        200, ((b"content-type", asked.format.content_type),), _Parts(first, spool, drain)
     )
 
 
@@ -219,14 +227,34 @@ async def _drain(
         spool.end(error)
 
 
-async def _read(
-    first: bytes, spool: Spool, drain: asyncio.Task[None]
-) -> AsyncGenerator[bytes, None]:
-    try:
-        part = first
-        while part:
-            yield part
-            part = await spool.take()
-    finally:
-        drain.cancel()
-        spool.close()
+class _Parts(AsyncGenerator[bytes, None]):
+    """What the reader takes of a spool. No generator function: one that was not begun, for HEAD and
+    for clients who hang up early, would close nothing."""
+
+    def __init__(self, first: bytes, spool: Spool, drain: asyncio.Task[None]) -> None:
+        self._first = first
+        self._spool = spool
+        self._drain = drain
+
+    async def asend(self, value: None) -> bytes:
+        part, self._first = self._first, b""
+        try:
+            part = part or await self._spool.take()
+        except BaseException:
+            self._close()
+            raise
+        if not part:
+            self._close()
+            raise StopAsyncIteration
+        return part
+
+    async def athrow(self, *error: Any) -> bytes:
+        self._close()
+        return await super().athrow(*error)
+
+    async def aclose(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._drain.cancel()
+        self._spool.close()

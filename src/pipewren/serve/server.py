@@ -30,13 +30,15 @@ from pipewren.storage.store import Store
 @dataclass(frozen=True, slots=True)
 class Learned:
     """What is known of a deployment from the statements that were run over it: how to filter them,
-    those that callers sent (serve/query.py), by text and rights, and how those must be written
-    whose rows the engine does not count right (serve/counted_queries.py), by text."""
+    those that callers sent (serve/query.py), by text and rights, how those must be written
+    whose rows the engine does not count right (serve/counted_queries.py), by text, and which pipes
+    name nothing that is not in them (serve/closed_pipes.py)."""
 
     deployment: Deployment
     filters: RowFilters
     statements: Recent[Any, Any]
     counted: Recent[Any, Any]
+    closed: Recent[Any, Any]
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from pipewren.sql.evaluated_texts import (
     is_plain_table_function,
 )
 from pipewren.sql.lifting import Tree
+from pipewren.sql.own_databases import OWN_DATABASES
 from pipewren.sql.query_tree import IN_FUNCTIONS, children_of
 
 _SETTINGS = ALLOWED_SETTINGS | {MAX_THREADS, MAX_EXECUTION_TIME}
@@ -29,7 +30,8 @@ _SERVICE = "tinybird"  # `tinybird.pipe_stats_rt`: service_datasources.py
 # The tables of `system` that hold no state: rows of zeros and numbers.
 _CONSTANT = frozenset({"one", "numbers", "numbers_mt", "zeros", "zeros_mt"})
 _OF_THE_SERVER = re.compile(
-    r"(?:system|default|information_schema|_temporary_and_external_tables|w_[0-9a-f]{6,}(?:_d\d+)?)",
+    r"(?:system|default|information_schema|_temporary_and_external_tables|"
+    rf"{OWN_DATABASES})",
     re.IGNORECASE,
 ).fullmatch
 _OWN_DATABASE = frozenset(

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 
 from pipewren.sql.author_guard import Finding, name_reason
 from pipewren.sql.author_rules import REASONS, AuthorRules
+from pipewren.sql.own_databases import OWN_DATABASES
 from pipewren.sql.tokens import Kind, Token, scan_tokens, unquote
 
 _DATABASES = frozenset({"system", "default", "information_schema"})
-_IS_WORKSPACE = re.compile(r"w_[0-9a-f]{6,}(?:_d\d+)?").fullmatch
+_IS_OWN = re.compile(OWN_DATABASES).fullmatch
 _FIRST_WORD = re.compile(r"([A-Za-z0-9_$]+)[`\"]?\s*([(,)]|\Z)")
 _ONE_WORD = re.compile(r"[A-Za-z0-9_$]+").fullmatch
 _LAST_WORD = re.compile(r"[A-Za-z0-9_$]+\Z")
@@ -98,7 +99,7 @@ def _judge(tokens: list[Token], index: int, rules: AuthorRules) -> Iterator[Find
     before = _text(tokens, index - 1)
     if before == ".":
         return
-    if following == "." and (word.lower() in _DATABASES or _IS_WORKSPACE(word.lower())):
+    if following == "." and (word.lower() in _DATABASES or _IS_OWN(word.lower())):
         yield Finding(
             word,
             f"it names the database {word}",

@@ -38,11 +38,11 @@ from pipewren.sql.open_names import (
     find_reads_of_themselves,
     has_names_right_of_in,
 )
+from pipewren.sql.own_databases import OWN_DATABASES
 from pipewren.sql.parser import Parser, write_same
 from pipewren.sql.query_tree import Part, Reading, TableUse, read_tree
-from pipewren.usage.service_tables import DATABASE as USAGE
 
-_DATABASE = re.compile(rf"(?:w_[0-9a-f]{{6,}}(?:_d\d+)?|{USAGE})(?:\.|\Z)").match
+_DATABASE = re.compile(rf"{OWN_DATABASES}(?:\.|\Z)").match
 _OF_SESSIONS = frozenset(
     {"currentdatabase", "currentuser", "currenthandler", "currentrequesturl", "session_user"}
     | {"current_database", "current_user"}
@@ -85,7 +85,8 @@ class CallerStatement:
     is that of its FORMAT, `settings` those of its SETTINGS. `is_own_text`: its names of tables are
     bare, in the deployment's database; `is_description`: what runs is DESCRIBE of it;
     `has_open_names`: it has names that are tables where there are such.
-    `may_be_large`: its rows may be larger than the engine counts (constant_columns.py)."""
+    `may_be_large`: its rows may be larger than the engine counts (constant_columns.py);
+    `gives_names`: it has names besides those of one table, which what is put in might find."""
 
     parts: tuple[str | int, ...]
     derived: tuple[Derived, ...] = ()
@@ -97,6 +98,7 @@ class CallerStatement:
     is_description: bool = False
     has_open_names: bool = False
     may_be_large: bool = False
+    gives_names: bool = False
 
 
 async def read_caller_statement(
@@ -267,6 +269,7 @@ class _Reader:
         # What stands for tables and filters until they are put in, unknown to whoever wrote the
         # statement: texts are looked through for it, literals too, where it may be escaped.
         mark = f"pw{token_hex(8)}_"
+        gives_names = not _is_of_one_table(tree, reading)
         for name in sorted(find_reads_of_themselves(tree, reading)):
             raise refused(f"'{name[:60]}' in WITH reads itself: give one of the two another name")
         derived: dict[Derived, int] = {}
@@ -296,6 +299,7 @@ class _Reader:
             parts=parts,
             derived=tuple(derived),
             filters=pairs,
+            gives_names=gives_names,
             has_open_names=has_names_right_of_in(expected, reading, dotted=False),
         )
 
@@ -307,6 +311,17 @@ def _names_bare_tables_only(
         meaning is None
         or (isinstance(meaning, Datasource) and not meaning.filters and not use.database)
         for use, meaning in meanings
+    )
+
+
+def _is_of_one_table(tree: Tree, reading: Reading) -> bool:
+    """Whether it is one SELECT from one table and gives no name to anything."""
+    selects = tree["list_of_selects"]["children"]
+    return (
+        len(selects) == 1
+        and reading.tables == len(reading.uses) == 1
+        and reading.uses[0].select is selects[0]
+        and not reading.declared
     )
 
 
