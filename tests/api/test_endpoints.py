@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 
 from pipewren.engine.contract import EngineHealth, Lane, Statement
 from pipewren.errors import EngineError, TimedOut
+from pipewren.serve.request_record import HUNG_UP, RequestRecord
 from pipewren.testing.engine import ScriptedEngine
 
 if TYPE_CHECKING:
@@ -355,3 +357,26 @@ async def test_every_error_has_the_one_json_shape(
     assert body["error"]
     assert body.keys() <= {"error", "documentation"}
     assert "Traceback" not in body["error"]
+
+
+async def test_a_client_who_hangs_up_in_the_pause_before_a_refusal_is_recorded(api: Api) -> None:
+    """Its 429 is sent after a pause."""
+    api.server.admission.inside = 2  # as many as there may be
+    records: list[RequestRecord] = []
+    api.server.observers.append(records.append)
+    asked = asyncio.create_task(api.call("/v0/pipes/top.json"))
+    while not api.server.admission.refused:
+        await asyncio.sleep(0)
+    asked.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asked
+    api.server.admission.inside = 0
+    assert [record.status for record in records] == [HUNG_UP]
+
+
+async def test_a_call_that_was_stopped_counts_as_slow(make_api: MakeApi) -> None:
+    api = await make_api(ScriptedEngine({"SELECT": TimedOut("[Error] It took too long")}))
+    for _ in range(40):
+        assert (await api.call("/v0/pipes/top.json")).status_code == 408
+    lanes = [statement.lane for statement in api.engine.statements]
+    assert (lanes[0], lanes[-1]) == (Lane.LIGHT, Lane.HEAVY)

@@ -9,7 +9,9 @@ import gzip
 import http.client
 import io
 import json
+import os
 import socket
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +51,15 @@ def memory_bytes(server: RunningServer) -> int:
     """Of the server process' own, without files that it maps."""
     status = Path(f"/proc/{server.child_pid()}/status").read_text()
     return int(status.split("RssAnon:")[1].split()[0]) * 1024
+
+
+def spool_files(server: RunningServer) -> list[str]:
+    """Those that the server process has open; they have no names in their folder."""
+    found = []
+    for file in Path(f"/proc/{server.child_pid()}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(file))
+    return [path for path in found if "/spool/" in path]
 
 
 @contextlib.contextmanager
@@ -178,6 +189,18 @@ def test_a_callers_value_in_every_row_does_not_fill_the_memory(server: RunningSe
         with open_answer(server, f"echo.{format}", body) as answer:
             assert answer.status == 400
     assert memory_bytes(server) - before < 300_000_000
+
+
+def test_an_answer_of_which_nothing_is_read_leaves_nothing(server: RunningServer) -> None:
+    """Each would keep a file of the spool, and its share of all that may be on disk."""
+    for _ in range(3):
+        answer = server.request("/v0/pipes/rows.csv", {"n": 400_000}, method="HEAD")
+        assert answer.status == 200
+        assert "content-length" not in answer.headers  # it is a stream
+    deadline = time.monotonic() + 20
+    while files := spool_files(server):
+        assert time.monotonic() < deadline, files
+        time.sleep(0.05)
 
 
 def test_totals_are_kept_whatever_the_size(server: RunningServer) -> None:

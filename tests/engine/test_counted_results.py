@@ -10,8 +10,14 @@ import pytest
 
 from pipewren.errors import EngineError
 from pipewren.sql import value_sizes
-from pipewren.sql.constant_columns import may_be_large
-from pipewren.sql.counted_results import COUNTED_SETTINGS, count_all, describe
+from pipewren.sql.constant_columns import computes_names, may_be_large
+from pipewren.sql.counted_results import (
+    COUNTED_SETTINGS,
+    DESCRIBE_SETTINGS,
+    TYPES_CHANGED,
+    count_all,
+    describe,
+)
 from pipewren.sql.function_list import load_functions
 
 if TYPE_CHECKING:
@@ -54,8 +60,14 @@ WORST = [
 ]
 
 PROGRAM = """
-from pipewren.sql.constant_columns import may_be_large
-from pipewren.sql.counted_results import COUNTED_SETTINGS, count_all, describe
+from pipewren.sql.constant_columns import computes_names, may_be_large
+from pipewren.sql.counted_results import (
+    COUNTED_SETTINGS,
+    DESCRIBE_SETTINGS,
+    TYPES_CHANGED,
+    count_all,
+    describe,
+)
 
 LIMITS = Limits(max_result_bytes=10_000_000)
 
@@ -180,7 +192,9 @@ async def test_what_may_be_larger_than_it_counts_is_seen(workspace: Workspace, t
 
 
 async def _counted(workspace: Workspace, text: str, **options: bool) -> bytes:
-    rows = await workspace.query(describe(text), format="JSONCompactEachRow")
+    rows = await workspace.query(
+        describe(text), format="JSONCompactEachRow", settings=DESCRIBE_SETTINGS
+    )
     columns = [(row[0], row[1]) for row in map(json.loads, rows.splitlines())]
     counted = count_all(text, columns, **options)
     return await workspace.query(counted.sql, format="JSONCompact", settings=COUNTED_SETTINGS)
@@ -193,6 +207,13 @@ SAME = [
     "SELECT number FROM numbers(200) ORDER BY number DESC LIMIT 150",
     "SELECT * FROM numbers(3) AS l LEFT JOIN (SELECT 1 AS number, 'r' AS r) AS m USING number",
     "SELECT toLowCardinality('x') AS l, CAST(1, 'Enum8(''a'' = 1)') AS e WHERE 0",
+    # Types whose text toTypeName() writes in another way than DESCRIBE.
+    "SELECT CAST((1, (2, 'x')), 'Tuple(a UInt8, `b \\n c` Tuple(`d, e` UInt8, `f` String))') AS t",
+    "SELECT [CAST((1, map('k', 2)), 'Tuple(a UInt8, b Map(String, UInt8))')] AS t, toTypeName(t)",
+    "SELECT '{\"a\": 1}'::JSON(max_dynamic_paths = 8, b String) AS j, 1::Variant(UInt8, String), "
+    "1::Dynamic AS d, true AS b, (1., 2.)::Point AS p, now() = now() AS n, toDateTime64(0, 3)",
+    "SELECT CAST('a\\n b', 'Enum8(''a\\n b'' = 1, ''c, d'' = 2)') AS e, INTERVAL 1 DAY AS i, "
+    "1::Decimal(9, 2), toFixedString('a', 3), [NULL], nested(['a', 'b'], [1], ['x']) AS n",
 ]
 
 
@@ -202,6 +223,45 @@ async def test_a_counted_statement_gives_the_same_answer(workspace: Workspace, t
     counted = json.loads(await _counted(workspace, text))
     del bare["statistics"], counted["statistics"]
     assert counted == bare
+
+
+async def test_columns_of_other_types_than_were_described_end_the_statement(
+    workspace: Workspace,
+) -> None:
+    """now() may choose a type in every second anew."""
+    types = ["Array(LowCardinality(String))", "Array(Nullable(String))", "Tuple(a String)"]
+    for type in types:
+        described = [("a", "UInt64"), ("b", "Array(String)")]
+        text = f"SELECT number AS a, defaultValueOfTypeName('{type}') AS b FROM numbers(3)"
+        counted = count_all(text, described)
+        with pytest.raises(EngineError, match=TYPES_CHANGED):
+            await workspace.query(counted.sql, format="JSON", settings=COUNTED_SETTINGS)
+    more = count_all("SELECT 1 AS a, 2 AS b, 3 AS c", [("a", "UInt8"), ("b", "UInt8")])
+    with pytest.raises(EngineError, match=TYPES_CHANGED):
+        await workspace.query(more.sql, format="JSON", settings=COUNTED_SETTINGS)
+
+
+COMPUTED = "concat('Tuple(`', if(now() > at, 'a', repeat('b', 50000)), '` UInt8)')"
+NAMED = [
+    f"SELECT untuple(CAST(tuple(1), {COMPUTED})) FROM t",
+    f"SELECT t.* FROM (SELECT CAST(tuple(1), {COMPUTED}) AS t FROM t)",
+    f"SELECT CAST(tuple(1), {COMPUTED}).* FROM t",
+    f"SELECT t.COLUMNS('.') FROM (SELECT accurateCast(tuple(1), {COMPUTED}) AS t FROM t)",
+    f"SELECT untuple(JSONExtract('{{}}', {COMPUTED}))",
+    "SELECT untuple(nested([repeat('b', 50000)], [1])[1]) FROM t",
+    f"WITH {COMPUTED} AS type SELECT untuple(defaultValueOfTypeName(type)) FROM t",
+]
+WRITTEN = [
+    f"SELECT CAST(tuple(1), {COMPUTED}), * FROM t",
+    "SELECT untuple(CAST(tuple(1), 'Tuple(a UInt8)')), JSONExtract(s, 'k', 'Array(String)') FROM t",
+    "SELECT t.*, x::UInt8, arrayReduce('sum', [1]) FROM t",
+]
+
+
+async def test_names_that_a_statement_computes_are_seen(workspace: Workspace) -> None:
+    parse = workspace.engine.parse
+    assert [text for text in NAMED if not computes_names(await parse(text))] == []
+    assert [text for text in WRITTEN if computes_names(await parse(text))] == []
 
 
 async def test_states_are_printed_as_they_were_or_finalised(workspace: Workspace) -> None:

@@ -93,7 +93,9 @@ async def show_views(target: DeployTarget, wanted: Mapping[str, int]) -> None:
     by_name = {version.view: version for version in versions}
     there = await list_views(target.engine, workspace.database)
     names = {one.view for one in versions if wanted.get(one.pipe) == one.version}
-    made = [view_object(workspace, by_name[name]) for name in sorted(names - there)]
+    made = [
+        await view_object(target.engine, workspace, by_name[name]) for name in sorted(names - there)
+    ]
     gone = sorted(there - names)
     remember_objects(target.store, made)
     for name in gone:
@@ -104,7 +106,11 @@ async def show_views(target: DeployTarget, wanted: Mapping[str, int]) -> None:
     except BaseException:
         for one in made:
             await drop_object(target.engine, target.store, workspace.database, one.name)
-        back = [view_object(workspace, by_name[name]) for name in gone if name in by_name]
+        back = [
+            await view_object(target.engine, workspace, by_name[name])
+            for name in gone
+            if name in by_name
+        ]
         remember_objects(target.store, back)
         for one in back:
             await create_object(target.engine, target.store, one)

@@ -118,14 +118,24 @@ async def check_view(
     return None
 
 
-def view_object(workspace: Workspace, version: ViewVersion) -> EngineObject:
-    """The statement that makes the view."""
+async def view_object(engine: Engine, workspace: Workspace, version: ViewVersion) -> EngineObject:
+    """The statement that makes the view. It lists the columns: a definition without them makes a
+    view, but cannot be attached (`engine/definitions.py`). Raises EngineError."""
     definition = msgspec.json.decode(version.definition)
     database = quote_identifier(workspace.database)
     name = f"{database}.{quote_identifier(version.view)}"
     target = f"{database}.{quote_identifier(definition['target'])}"
+    described = await engine.run(
+        Statement(
+            Sql(f"DESCRIBE TABLE (\n{definition['select']}\n)"),
+            workspace.database,
+            "JSONCompactEachRow",
+        )
+    )
+    rows = msgspec.json.Decoder(list[str]).decode_lines(described.body)
+    columns = ", ".join(f"{quote_identifier(row[0])} {row[1]}" for row in rows)
     ddl = Sql(
-        f"CREATE MATERIALIZED VIEW {name} UUID '{new_uuid()}' TO {target} AS\n"
+        f"CREATE MATERIALIZED VIEW {name} UUID '{new_uuid()}' TO {target} ({columns}) AS\n"
         f"{definition['select']}"
     )
     return EngineObject(workspace.database, version.view, ddl)

@@ -61,16 +61,7 @@ class App:
         request_id = next(self._request_ids)
         record = begin_record(request_id, scope, has_steps=self.has_spans)
         try:
-            answer = await self._route(scope, receive, record)
-            record.status = answer.status
-        except Exception as error:  # noqa: BLE001 - the one place that turns errors into answers
-            answer = error_answer(error, request_id, record.trace)
-            record.status = answer.status
-            note_failure(record, error)
-            record.error = error.message if isinstance(error, PipewrenError) else "Internal error"
-            if answer.status == 429:
-                # A caller who asks again at once would take the time of those who are answered.
-                await asyncio.sleep(REFUSAL_PAUSE_S)
+            answer = await self._answer(scope, receive, record)
         except asyncio.CancelledError:
             # uvicorn cancels what still runs when the grace of a stop is over; the protocol, what
             # nobody waits for any more, and then nothing is sent.
@@ -96,6 +87,22 @@ class App:
             if self.server is not None:
                 for observe in self.server.observers:
                     observe(record)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, record: RequestRecord
+    ) -> Answer | StreamedAnswer:
+        try:
+            answer = await self._route(scope, receive, record)
+            record.status = answer.status
+        except Exception as error:  # noqa: BLE001 - the one place that turns errors into answers
+            answer = error_answer(error, record.request_id, record.trace)
+            record.status = answer.status
+            note_failure(record, error)
+            record.error = error.message if isinstance(error, PipewrenError) else "Internal error"
+            if answer.status == 429:
+                # A caller who asks again at once would take the time of those who are answered.
+                await asyncio.sleep(REFUSAL_PAUSE_S)
+        return answer
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

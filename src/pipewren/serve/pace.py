@@ -26,15 +26,20 @@ _LONG_NAMES_BYTES = 800
 @dataclass(slots=True)
 class Pace:
     """A running median: each observation moves it one step towards itself, so that a single slow
-    call, however slow, is one step only."""
+    call, however slow, is one step only. With `takes_first` the first is the median: of a text that
+    somebody sends, and may send once, nothing else is known."""
 
     median_s: float = 0.002
     lane: Lane = Lane.LIGHT
     is_large: bool = False
     stays_large: bool = False
     small_in_a_row: int = 0
+    takes_first: bool = False
 
     def observe(self, elapsed_s: float) -> None:
+        if self.takes_first:
+            self.takes_first = False
+            self.median_s = elapsed_s
         if elapsed_s > self.median_s:
             self.median_s *= _STEP
         elif elapsed_s < self.median_s:

@@ -60,6 +60,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_stopping = False
         self._is_paused = False  # reading
         self._writable: asyncio.Future[None] | None = None  # while writing is paused
+        self._stalling: asyncio.TimerHandle | None = None  # ends that for a client that reads not
         self._slowness: asyncio.TimerHandle | None = None  # looks at a head or body under way
         self._is_watching_head = True
         self._idleness: asyncio.TimerHandle | None = None
@@ -120,9 +121,13 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writable = self.loop.create_future()
+        self._stalling = self.loop.call_later(self._bounds.stalled_reader_s, self.abort)
 
     def resume_writing(self) -> None:
         waiting, self._writable = self._writable, None
+        if self._stalling is not None:
+            self._stalling.cancel()
+            self._stalling = None
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 

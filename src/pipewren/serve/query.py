@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from msgspec.structs import replace
 
 from pipewren.deploy.deployment import Endpoint
+from pipewren.engine.contract import Lane
+from pipewren.engine.options import count_cores
 from pipewren.errors import BadRequest, EngineError, NotFound
 from pipewren.serve.answers import Answer, Header, StreamedAnswer
 from pipewren.serve.bodies import read_whole_body
 from pipewren.serve.call import read_values
 from pipewren.serve.callers import identify
 from pipewren.serve.closed_pipes import check_closed
-from pipewren.serve.counted_queries import count_results, needs_counting
+from pipewren.serve.counted_queries import check_types, count_results, needs_counting
 from pipewren.serve.filtered_calls import learned_of
 from pipewren.serve.formats import Format
 from pipewren.serve.pace import Pace
@@ -144,8 +147,9 @@ async def _read(text: str, tables: QueryTables) -> KnownStatement:
             database=deployment.database,
             may_run_own_text=caller.reads_all,
         )
-        known = KnownStatement(statement, Pace())
-        memory.keep(key, known)
+        known = KnownStatement(statement, Pace(takes_first=True))
+        if len(text) <= most:  # what a template has made may be many times longer
+            memory.keep(key, known)
     tables.record.end_step("compile")
     return known
 
@@ -184,21 +188,36 @@ async def _answer(
     filtered = await _put_together(statement, tables)
     tables.record.reads_usage = tables.reads_usage
     check_size(filtered.statement.sql, server.settings.max_query_bytes)
-    runnable = make_statement(filtered, asked, switches, server)
+    lane = asked.pace.lane
+    if server.light_queries >= _light_share(server.settings.light_connections):
+        lane = Lane.HEAVY
+    runnable = make_statement(filtered, asked, switches, server, lane)
     if filtered.statement.secrets:
         secrets = server.secrets.get(tables.caller.workspace_id, NO_SECRETS)
         workspace_id = tables.caller.workspace_id
         runnable = with_secrets(runnable, filtered.statement.secrets, secrets, workspace_id)
     tables.record.end_step("filter")
+    server.light_queries += lane is Lane.LIGHT
     try:
         if statement.gives_names:
             await check_closed(runnable, asked, tables)
+        counted = runnable
         if needs_counting(statement, tables):
-            runnable, asked = await count_results(runnable, asked, tables)
-        answer = await answer_statement(runnable, asked, server)
+            counted, asked = await count_results(runnable, asked, tables)
+        answer = await answer_statement(counted, asked, server)
     except EngineError as error:
+        check_types(error, runnable, tables)
         raise query_error(error) from None
+    finally:
+        server.light_queries -= lane is Lane.LIGHT
     return replace(answer, headers=answer.headers + headers) if headers else answer
+
+
+@cache
+def _light_share(connections: int) -> int:
+    """How many statements of callers may be in the light lane at a time, so that texts of which
+    nobody knows how slow they are leave room for endpoints; the others run in the heavy one."""
+    return max(1, (connections or 2 * count_cores()) // 2)
 
 
 async def _put_together(statement: CallerStatement, tables: QueryTables) -> FilteredStatement:

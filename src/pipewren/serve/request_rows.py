@@ -146,5 +146,5 @@ def _as_array(values: list[str]) -> str:
 def _user_agent(headers: Collection[tuple[bytes, bytes]]) -> str | None:
     for name, value in headers:
         if name == b"user-agent":
-            return value[:MAX_USER_AGENT].decode("latin-1")
+            return _TOKEN_LIKE.sub(_HIDDEN, value.decode("latin-1"))[:MAX_USER_AGENT]
     return None

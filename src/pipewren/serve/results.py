@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from pipewren.engine.contract import Lane, Result, Statement
 from pipewren.engine.errors import RESULT_TOO_LARGE, tells_no_value, withhold_details
-from pipewren.errors import EngineError
+from pipewren.errors import EngineError, TimedOut
 from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.documents import Joiner, make_joiner
 from pipewren.serve.formats import Format, finish_body
@@ -82,6 +82,9 @@ async def _answer(statement: Statement, asked: Asked, server: Server) -> Answer 
         try:
             with server.admission.slot(asked.id):
                 result = await server.engine.run(bound_small(statement, asked))
+        except TimedOut:
+            pace.observe(statement.limits.max_execution_time_s)
+            raise
         except EngineError as error:
             if error.engine_code != RESULT_TOO_LARGE:
                 raise

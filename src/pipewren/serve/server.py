@@ -48,6 +48,7 @@ class Server:
     deployment's statements, by workspace id; `observers` are told of each request that is over;
     `metrics` counts them and more; `background` what outlives the request that began it
     (serve/background.py). `staged` are deployments that wait to be promoted, by workspace id;
+    `light_queries` is how many statements of callers are in the light lane (serve/query.py);
     `deploying` the ids of workspaces that are being deployed to; `writes` keeps inserts and going
     live apart; `secrets` are values by workspace id and name."""
 
@@ -67,6 +68,7 @@ class Server:
     learned: dict[str, Learned] = field(default_factory=dict)
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     staged: dict[str, Deployment] = field(default_factory=dict)
+    light_queries: int = 0
     deploying: set[str] = field(default_factory=set)
     writes: WriteGate = field(default_factory=WriteGate)
     # By workspace id, then name. The key seals what is stored of them (storage/secrets.py).

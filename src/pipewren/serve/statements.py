@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from pipewren.engine.contract import Statement
+from pipewren.engine.contract import Lane, Statement
 from pipewren.errors import BadRequest
 from pipewren.serve.results import Asked
 from pipewren.serve.server import Server
@@ -26,9 +26,11 @@ def make_statement(
     asked: Asked,
     switches: tuple[tuple[str, str], ...],
     server: Server,
+    lane: Lane | None = None,
 ) -> Statement:
-    """The compiled statement as the engine takes it: in its lane, under its limits."""
-    compiled, format, lane = filtered.statement, asked.format, asked.pace.lane
+    """The compiled statement as the engine takes it: in its lane, which its pace says unless it is
+    given, under its limits."""
+    compiled, format, lane = filtered.statement, asked.format, lane or asked.pace.lane
     limits = server.limits[lane]
     if compiled.max_threads is not None:
         limits = replace(limits, max_threads=min(compiled.max_threads, limits.max_threads))

@@ -20,6 +20,7 @@ from pipewren.sql.evaluated_texts import (
     OF_COLUMNS,
     is_plain_aggregate,
     is_plain_table_function,
+    names_a_file,
 )
 from pipewren.sql.lifting import Tree
 from pipewren.sql.own_databases import OWN_DATABASES
@@ -180,6 +181,8 @@ def _read_function(walk: _Walk, node: Tree) -> None:
     name = str(node.get("name"))
     arguments = children_of(node.get("arguments"))
     verdict = _check_function(walk, name, arguments)
+    if names_a_file(name, arguments):
+        walk.add(name, f"the time zone of {name[:60]}() is a file of the server", "")
     if name.lower() in OF_AGGREGATES and (
         not is_plain_aggregate(arguments) or _is_open_text(walk, arguments)
     ):

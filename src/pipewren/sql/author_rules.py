@@ -1,6 +1,6 @@
 """What functions and table functions the SQL of a project's files may call, by engine version.
 
-One file by version in `function_data/`. What reads nothing but its arguments passes, however much
+One file by version in `engine_lists/`. What reads nothing but its arguments passes, however much
 it costs (issue: real projects use it); what reads files, the network, other databases or the
 server's state is refused (engine-guard.md sections 2 and 6, engine-compat.md, Danger). Table
 functions pass by a list of their own; functions by the list of all functions that are known.
@@ -74,7 +74,7 @@ def load_author_rules(version: str) -> AuthorRules:
     none."""
     functions = load_functions(version)
     release = "_".join(version.split(".")[:2])
-    source = files("pipewren.sql").joinpath("function_data", f"authors_{release}.txt")
+    source = files("pipewren.sql").joinpath("engine_lists", f"authors_{release}.txt")
     if not source.is_file():
         raise StartError(
             f"Pipewren has no list of what projects may call in ClickHouse {version}: use the "

@@ -1,6 +1,6 @@
 """Which table functions and settings the SQL of callers may use, by engine version.
 
-One file by version in `function_data/`, as for functions (`function_list.py`): what a later
+One file by version in `engine_lists/`, as for functions (`function_list.py`): what a later
 ClickHouse adds is refused until somebody has tried what it costs and what it reads
 (engine-guard.md sections 5 and 6, query-api.md section 3).
 """
@@ -42,7 +42,7 @@ def load_caller_rules(version: str) -> CallerRules:
     """The rules for an engine of `version`, as `26.9.2.1`. Raises StartError where there are
     none."""
     release = "_".join(version.split(".")[:2])
-    source = files("pipewren.sql").joinpath("function_data", f"callers_{release}.txt")
+    source = files("pipewren.sql").joinpath("engine_lists", f"callers_{release}.txt")
     if not source.is_file():
         raise StartError(
             f"Pipewren has no list of what callers may use in ClickHouse {version}: use the "

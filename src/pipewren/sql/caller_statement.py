@@ -29,7 +29,7 @@ from pipewren.sql.caller_forms import (
     write_show_tables,
 )
 from pipewren.sql.caller_rules import CallerRules
-from pipewren.sql.constant_columns import may_be_large
+from pipewren.sql.constant_columns import computes_names, may_be_large
 from pipewren.sql.filtered_tree import find_tree_hindrances, put_filters_in, put_right_of_in
 from pipewren.sql.function_list import Access, FunctionList
 from pipewren.sql.lifting import Tree
@@ -154,6 +154,11 @@ class _Reader:
         reading = read_tree(tree, self.functions, takes_databases=True)
         chosen = self._read_settings(tree, reading, lifted)
         self._check(reading)
+        if computes_names(tree):
+            raise refused(
+                "A type that is not written out cannot stand beside untuple(), t.* or "
+                "t.COLUMNS(): write it out, or name the columns"
+            )
         meanings = [(use, self._resolve(use, reading)) for use in reading.uses]
         statement = CallerStatement(
             parts=(),

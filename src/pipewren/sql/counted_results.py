@@ -5,12 +5,15 @@ constant counted once: so a larger constant comes one row a block and counts for
 LowCardinality's values with every block. What the size of a block does not tell is seen from the
 types that the engine gives the columns (DESCRIBE): states become text there, as which they are
 printed, and what remains, names in types, divides the limit. All tried on 26.9.
+
+A type may depend on the second in which a statement runs (`CAST(x, if(now() ..., ...))`) or on
+rows: one that has other types than were described ends with TYPES_CHANGED.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipewren.sql.caller_errors import refused
@@ -32,6 +35,12 @@ COUNTED_SETTINGS: tuple[tuple[str, str], ...] = (
     ("query_plan_join_swap_table", "false"),
     ("query_plan_optimize_join_order_limit", "0"),
 )
+# Types are compared as texts. toTypeName() writes those of tuples in lines, where a name holds no
+# raw line break; DESCRIBE does not.
+DESCRIBE_SETTINGS = (*COUNTED_SETTINGS, ("print_pretty_type_names", "0"))
+_TYPES = r"replaceAll(replaceRegexpAll(toTypeName(tuple({}.*)), '\n *', '\n'), ',\n', ', ')"
+_TYPES = f"replaceAll({_TYPES}, '\\n', '')"
+TYPES_CHANGED = "pipewren: the types of the columns are not those that were described"
 _MAX_COLUMNS = 4000
 _MAX_NAMES = 1_000_000  # bytes of the columns' names, which JSON repeats in every row
 _PLAIN_NAME = 8  # bytes of a name in a type that need no lower limit: a number prints as many
@@ -76,32 +85,48 @@ def count_all(
     names_bytes = sum(len(name.encode()) + 8 for name, _ in columns)
     if names_bytes > _MAX_NAMES:
         raise refused("The names of the result's columns are too long: give them shorter ones")
+    rows = _free_alias(name for name, _ in columns)
     replaced: dict[str, str] = {}
     longest = 0
     for name, type in columns:
         quoted = quote_identifier(name)
         if type.startswith(_STATE):
-            value = f"finalizeAggregation(r.{quoted})"
+            value = f"finalizeAggregation({rows}.{quoted})"
             if not finalize_states:
-                value = f"CAST(r.{quoted}, 'String')"
+                value = f"CAST({rows}.{quoted}, 'String')"
             replaced[name] = f"{value} AS {quoted}"
             if not finalize_states:
                 continue  # names in its type are printed by nobody
         else:
             full = _without_low_cardinality(name, type)
             if full != type:
-                replaced[name] = f"CAST(r.{quoted}, {quote_literal(full)}) AS {quoted}"
+                replaced[name] = f"CAST({rows}.{quoted}, {quote_literal(full)}) AS {quoted}"
         longest = max(longest, longest_name(type))
     divisor = 1
     while divisor * _PLAIN_NAME < longest:
         divisor *= 2
     if divisor > _MAX_DIVISOR:
         raise refused("The type of a column of the result has a name that is too long")
-    selected = f"r.* REPLACE({', '.join(replaced.values())})" if replaced else "r.*"
+    selected = f"{rows}.*"
+    if replaced:
+        selected += f" REPLACE({', '.join(replaced.values())})"
+    types = quote_literal(f"Tuple({', '.join(type for _, type in columns)})")
     # On the right side unnamed columns would become `r.1`. A text may end in a comment.
     return Counted(
-        f"SELECT {selected} FROM (\n{sql}\n) AS r CROSS JOIN (SELECT 1) AS z", names_bytes, divisor
+        f"SELECT {selected} FROM (\n{sql}\n) AS {rows} CROSS JOIN (SELECT 1) AS z WHERE NOT "
+        f"throwIf({_TYPES.format(rows)} != {types}, {quote_literal(TYPES_CHANGED)})",
+        names_bytes,
+        divisor,
     )
+
+
+def _free_alias(names: Iterable[str]) -> str:
+    """An alias that no column has: `r.*` is what a Map of the name `r` holds."""
+    first = {name.partition(".")[0] for name in names}
+    alias = "r"
+    while alias in first:
+        alias += "_"
+    return alias
 
 
 def _without_low_cardinality(name: str, type: str) -> str:

@@ -1,6 +1,6 @@
 """Which functions there are in the engine's version, and who may call them.
 
-A list of names that are let through, one file by version (`function_data/`): a function that a
+A list of names that are let through, one file by version (`engine_lists/`): a function that a
 later ClickHouse adds is refused until somebody has looked at it (engine-guard.md section 6).
 """
 
@@ -69,7 +69,7 @@ class FunctionList:
 def load_functions(version: str) -> FunctionList:
     """The list for an engine of `version`, as `26.9.2.1`. Raises StartError where there is none."""
     release = "_".join(version.split(".")[:2])
-    source = files("pipewren.sql").joinpath("function_data", f"clickhouse_{release}.txt")
+    source = files("pipewren.sql").joinpath("engine_lists", f"clickhouse_{release}.txt")
     if not source.is_file():
         raise StartError(
             f"Pipewren has no list of the functions of ClickHouse {version}, without which row "

@@ -24,6 +24,9 @@ class Recent(Generic[_K, _V]):
             self._entries.move_to_end(key)
         return value
 
+    def forget(self, key: _K) -> None:
+        self._entries.pop(key, None)
+
     def keep(self, key: _K, value: _V) -> None:
         self._entries[key] = value
         if len(self._entries) > self._size:

@@ -1,5 +1,5 @@
 """How large the values are that functions make, for `constant_columns.py`: lists of names in lower
-case (`function_data/value_sizes.txt`), and a few that are told how large; and how long the names
+case (`engine_lists/value_sizes.txt`), and a few that are told how large; and how long the names
 are that a type has its values printed with."""
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def longest_name(type: str) -> int:
 
 def _load() -> dict[str, frozenset[str]]:
     names: dict[str, set[str]] = {}
-    source = files("pipewren.sql").joinpath("function_data", "value_sizes.txt")
+    source = files("pipewren.sql").joinpath("engine_lists", "value_sizes.txt")
     for line in source.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             kind, _, rest = line.partition(":")

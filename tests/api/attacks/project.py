@@ -120,6 +120,9 @@ _PIPES: Mapping[str, str] = {
     "over_tenant": "SELECT count() AS n FROM of_tenant",
     "listed": "SELECT id, tenant, secret, page FROM ev ORDER BY id LIMIT {{Int32(limit, 500)}}",
     "counted": "SELECT count() AS n, sum(flag) AS flags, max(id) AS most FROM ev",
+    # What an author keeps back, by columns that a call may leave out, and behind a HAVING.
+    "chosen": "SELECT {{columns(x, 'id,tenant')}} FROM ev",
+    "grouped": "SELECT page, count() AS c FROM ev GROUP BY page HAVING c > 1",
     "divided": "SELECT max(intDiv(1, 1 - flag)) AS n FROM ev WHERE page != {{String(x, '')}}",
 }
 # Pipes and nodes that the outside must not see: no endpoint, and a node that is not the last.
@@ -133,11 +136,23 @@ SQL >
 
 TYPE endpoint
 """
+_KEPT_BACK = """NODE all_of_them
+SQL >
+    %
+    SELECT {{columns(x, 'id,tenant')}} FROM ev
+
+NODE of_one
+SQL >
+    SELECT * FROM all_of_them WHERE tenant = 'a'
+
+TYPE endpoint
+"""
 PIPES = {
     f"endpoints/{name}.pipe": f"NODE endpoint\nSQL >\n    %\n    {sql}\nTYPE endpoint\n"
     for name, sql in _PIPES.items()
 } | {
     "endpoints/two_nodes.pipe": _INSIDE,
+    "endpoints/kept_back.pipe": _KEPT_BACK,
     "pipes/no_endpoint.pipe": "NODE only\nSQL >\n    SELECT * FROM vault\n",
 }
 FOREIGN_PROBE = {
@@ -146,7 +161,7 @@ FOREIGN_PROBE = {
 }
 READABLE_PIPES = (
     *("vault_count", "vip_rows", "vip_join", "of_tenant", "over_tenant", "counted", "divided"),
-    *("two_nodes", "listed"),
+    *("two_nodes", "listed", "kept_back", "grouped"),
     *(name for name in _PIPES if name.startswith("p_")),
 )
 

@@ -54,7 +54,8 @@ class KeptConnection:
 class World:
     """`tokens` are by kind: admin, all_readers (WORKSPACE:READ_ALL), reader (of the data sources
     ev, rep and other), pipes (project.READABLE_PIPES), filtered and filtered_static (ev and rep of
-    tenant a; other), fixed (a JWT with fixed parameters); those of the workspaces `visible`, which
+    tenant a; other), fixed (a JWT with fixed parameters), of_rows (rows of the pipe chosen
+    that are tenant a's); those of the workspaces `visible`, which
     holds what the filter shows and nothing else, `scratch` and `foreign`; none is None."""
 
     server: RunningServer
@@ -252,6 +253,7 @@ def _make_tokens(server: RunningServer) -> dict[str, str | None]:
         "filtered_static": make_token(server, "filtered_static", filtered + pipes),
         "filtered": make_jwt(server, "filtered", jwt_scopes),
         "fixed": make_jwt(server, "fixed", fixed),
+        "of_rows": make_token(server, "of_rows", [f"PIPES:READ:chosen:{FILTER}"]),
     }
 
 

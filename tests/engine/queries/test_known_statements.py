@@ -9,6 +9,8 @@ import pytest
 
 from pipewren.access.caller import change_keyring
 from pipewren.deploy.deployment import Deployment
+from pipewren.serve.request_record import RequestRecord
+from pipewren.sql.recent import Recent
 from pipewren.storage.tokens import Scope, StoredToken
 from tests.engine.queries import project
 from tests.engine.queries.conftest import (
@@ -181,3 +183,35 @@ async def test_many_different_texts_and_rights_are_answered(served: Served) -> N
             assert await served.rows(sql, "admin") == [[6 + number]]
     finally:
         del served.server.learned[served.deployment.workspace.id]  # the next request makes it
+
+
+async def test_a_text_that_a_template_has_made_long_is_not_remembered(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand of them would be hundreds of megabytes."""
+    kept: list[str] = []
+    monkeypatch.setattr(Recent, "keep", lambda _, key, value: kept.append(key[0]))
+    bound = served.server.settings.max_sql_bytes
+    for size in (10, bound):
+        answer = await served.ask("% SELECT length({{String(x)}})", x="x" * size)
+        assert answer.text == f"{size}\n"
+    assert kept == [" SELECT length('xxxxxxxxxx')"]
+
+
+async def test_half_of_the_light_lane_is_left_to_endpoints(served: Served) -> None:
+    """Of a text that is new nobody knows how slow it is."""
+    server = served.server
+    records: list[RequestRecord] = []
+    server.observers.append(records.append)
+    try:
+        await served.rows("SELECT 1 AS one")
+        server.light_queries += 1000
+        await served.rows("SELECT 1 AS one")
+        await served.call("by_kind.json", "SELECT count() FROM _")
+        await served.send("/v0/pipes/by_kind.json")
+    finally:
+        server.observers.remove(records.append)
+        server.light_queries -= 1000
+    lanes = [record.connection.partition("-")[0] for record in records]
+    assert lanes == ["light", "heavy", "heavy", "light"]
+    assert server.light_queries == 0

@@ -188,3 +188,24 @@ async def test_a_very_deep_statement_is_refused(served: Served) -> None:
     answer = await served.ask(nested)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(("DB::Exception: ", "[Error] "))
+
+
+async def test_a_column_may_have_the_name_that_the_server_uses_around_it(served: Served) -> None:
+    answer = await served.rows("SELECT 1 AS a, map('k', repeat('x', 2000)) AS r FROM numbers(2)")
+    assert answer == [[1, {"k": "x" * 2000}]] * 2
+    answer = await served.rows("SELECT repeat('x', 2000) AS r, tuple(1) AS r_ FROM numbers(1)")
+    assert answer == [["x" * 2000, [1]]]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT toTimeZone(now(), 'file:/etc/passwd')",
+        "SELECT CAST('2020-01-01 00:00:00', 'DateTime(\\'file:/etc/passwd\\')')",
+        "SELECT '2020-01-01'::DateTime('file:/etc/passwd')",
+        "SELECT JSONExtract('{}', 'a', 'Nullable(DateTime64(3, \\'file:/etc/passwd\\'))')",
+        "SELECT now('file:/etc/passwd')",
+    ],
+)
+async def test_a_time_zone_is_no_file(served: Served, sql: str) -> None:
+    check_error(await served.ask(sql), 400, "is a file")

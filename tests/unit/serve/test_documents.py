@@ -70,6 +70,14 @@ def test_a_csv_header_stays_once_whatever_its_names_hold() -> None:
     ]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_csv_header_ends_before_rows_that_are_in_quotes_too(end: str) -> None:
+    head, same, other = f'"n"{end}', f'"x"{end}', f'"y"{end}'
+    chunks = [f"{head}{same}{same}", f"{head}{same}{same}", f"{head}{other}"]
+    joined = join("CSVWithNames", *(chunk.encode() for chunk in chunks)).decode()
+    assert joined == head + 4 * same + other
+
+
 @pytest.mark.parametrize("format", ["JSONEachRow", "CSV", "TSV", "TabSeparated", "Native"])
 def test_lines_pass_as_they_are(format: str) -> None:
     assert join(format, b"1\n", b"2\n") == b"1\n2\n"

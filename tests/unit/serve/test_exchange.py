@@ -47,6 +47,26 @@ async def read_text(reader: asyncio.StreamReader) -> str:
     return (await reader.readexactly(length)).decode()
 
 
+async def test_a_client_who_reads_nothing_more_of_its_answer_is_cut_off() -> None:
+    ended = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await start(send)
+        try:
+            while True:
+                await part(send, b"x" * 100_000, True)
+        finally:
+            ended.set()
+
+    async with listening(app, HttpBounds(stalled_reader_s=0.05)) as connect:
+        reader, writer = await connect()
+        writer.write(GET)
+        await asyncio.wait_for(ended.wait(), 20)
+        read = await asyncio.wait_for(reader.read(), 20)
+    assert read.startswith(b"HTTP/1.1 200")
+    assert not read.endswith(b"\r\n0\r\n\r\n")
+
+
 CLOSING = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
 

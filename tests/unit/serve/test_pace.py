@@ -29,6 +29,14 @@ def test_one_slow_call_among_quick_ones_changes_nothing() -> None:
         assert pace.lane is Lane.LIGHT
 
 
+def test_the_first_call_of_a_text_that_is_not_known_counts_whole() -> None:
+    slow, quick = Pace(takes_first=True), Pace(takes_first=True)
+    slow.observe(3.0)
+    quick.observe(0.001)
+    quick.observe(3.0)
+    assert (slow.lane, quick.lane) == (Lane.HEAVY, Lane.LIGHT)
+
+
 def test_the_median_is_followed_whatever_the_spread() -> None:
     pace = Pace()
     numbers = random.Random(1)

@@ -60,6 +60,8 @@ def fields_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
         (b"/v0/pipes/a.json", b"%74oken=needle&%74%6f%6B%65%6e=needle", "/v0/pipes/a.json"),
         (b"/v0/pipes/a.json", b"token=a&&token=needle&token", "/v0/pipes/a.json"),
         (b"/v0/pipes/a.json", b"tokens=1&a=token", "/v0/pipes/a.json?tokens=1&a=token"),
+        (b"/v0/a", b"a=%65yJh.eyJi.c&b=x%20y&c=p%252eeyJ%252D.d", "/v0/a?a=***&b=x%20y&c=***"),
+        (b"/v0/a", b"a=%252525252541&b=%2525", "/v0/a?a=***&b=%2525"),
         (b"/v0/sql", b"q=a%0Ab+c&token=needle", "/v0/sql?q=a%0Ab+c"),
         (b"/v0/tokens/needle", b"", "/v0/tokens/***"),
         (b"/v0/tokens/needle/refresh", b"a=1", "/v0/tokens/***/refresh?a=1"),

@@ -104,6 +104,12 @@ def test_the_address_behind_a_trusted_proxy_is_the_clients() -> None:
     assert request_row(make_record(scope={"headers": headers}), ())["client_ip"] == "10.0.0.7"
 
 
+def test_a_user_agent_that_holds_a_token_is_told_without_it() -> None:
+    agent = b"a p.eyJ1Ijoi.abc-1 " + b"b" * 470 + b" eyJhbGci.eyJuYW1l.sig"
+    row = row_of(scope={"headers": [(b"user-agent", agent)]})
+    assert row["user_agent"] == f"a *** {'b' * 470} ***"
+
+
 def test_a_record_is_not_held_by_its_scope_any_more() -> None:
     record = make_record()
     request_row(record, ())

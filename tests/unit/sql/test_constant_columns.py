@@ -95,7 +95,9 @@ def test_deep_trees_have_an_answer() -> None:
 
 def test_columns_are_written_again_only_where_their_type_needs_it() -> None:
     plain = count_all("SELECT a", [("a", "LowCardinality(String)"), ("b", "Array(Tuple(x UInt8))")])
-    assert plain.sql == "SELECT r.* FROM (\nSELECT a\n) AS r CROSS JOIN (SELECT 1) AS z"
+    assert plain.sql.startswith(
+        "SELECT r.* FROM (\nSELECT a\n) AS r CROSS JOIN (SELECT 1) AS z WHERE NOT throwIf("
+    )
     assert plain.divisor == 1
 
     state = "AggregateFunction(groupArray, LowCardinality(String))"
