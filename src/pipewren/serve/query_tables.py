@@ -22,6 +22,7 @@ from pipewren.serve.filtered_calls import filters_of
 from pipewren.serve.request_record import RequestRecord, record_of
 from pipewren.serve.secret_values import NO_SECRETS
 from pipewren.serve.server import Server
+from pipewren.serve.statements import check_texts
 from pipewren.serve.system_tables import SYSTEM_TABLES
 from pipewren.sql.caller_statement import Datasource, Derived
 from pipewren.sql.compile import compile_endpoint, compile_node
@@ -150,6 +151,7 @@ class QueryTables:
             compiled = compile_endpoint(pipe, values, tables=tables, secrets=secrets)
         else:
             compiled = compile_node(pipe, node, values, tables=tables, secrets=secrets)
+        check_texts(compiled.sql)
         self.statements.append(compiled)
         if WORKSPACE_PARAMETER in compiled.secrets:
             self.reads_usage = True

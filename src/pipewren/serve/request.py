@@ -25,7 +25,7 @@ from pipewren.serve.request_record import note_caller, record_of
 from pipewren.serve.results import Asked, answer_statement
 from pipewren.serve.secret_values import NO_SECRETS, with_secrets
 from pipewren.serve.server import Server
-from pipewren.serve.statements import check_size, make_statement
+from pipewren.serve.statements import check_size, check_texts, make_statement
 from pipewren.sql.compile import compile_endpoint
 from pipewren.usage.service_tables import WORKSPACE_PARAMETER
 
@@ -58,6 +58,7 @@ async def call_endpoint(
     choosable = choosable_tables(caller, endpoint.pipe, deployment)
     compiled = compile_endpoint(endpoint.pipe, values, tables=choosable, secrets=secrets)
     check_size(compiled.sql, server.settings.max_query_bytes)
+    check_texts(compiled.sql)
     record.end_step("compile")
     filtered = await filter_statement(compiled, grant.filters, deployment, server)
     asked = Asked(

@@ -9,6 +9,7 @@ from pipewren.errors import BadRequest
 from pipewren.serve.results import Asked
 from pipewren.serve.server import Server
 from pipewren.sql.row_filters import FilteredStatement
+from pipewren.sql.time_zones import names_special_file
 from pipewren.sqltext import Sql
 
 
@@ -18,6 +19,15 @@ def check_size(sql: Sql, max_bytes: int) -> None:
         raise BadRequest(
             f"The statement is larger than {max_bytes:,} bytes (max_query_bytes): send fewer or "
             "shorter values"
+        )
+
+
+def check_texts(sql: str) -> None:
+    """Raises BadRequest for a statement with a text that would, as a time zone, have the engine
+    read what has no end. Authors' templates take zones as parameters."""
+    if names_special_file(sql):
+        raise BadRequest(
+            "A value begins with file: and names a special file of the server: no time zone is one"
         )
 
 

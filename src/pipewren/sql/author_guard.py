@@ -20,11 +20,11 @@ from pipewren.sql.evaluated_texts import (
     OF_COLUMNS,
     is_plain_aggregate,
     is_plain_table_function,
-    names_a_file,
 )
 from pipewren.sql.lifting import Tree
 from pipewren.sql.own_databases import OWN_DATABASES
 from pipewren.sql.query_tree import IN_FUNCTIONS, children_of
+from pipewren.sql.time_zones import has_zone_file
 
 _SETTINGS = ALLOWED_SETTINGS | {MAX_THREADS, MAX_EXECUTION_TIME}
 _SERVICE = "tinybird"  # `tinybird.pipe_stats_rt`: service_datasources.py
@@ -181,7 +181,7 @@ def _read_function(walk: _Walk, node: Tree) -> None:
     name = str(node.get("name"))
     arguments = children_of(node.get("arguments"))
     verdict = _check_function(walk, name, arguments)
-    if names_a_file(name, arguments):
+    if has_zone_file(name, arguments):
         walk.add(name, f"the time zone of {name[:60]}() is a file of the server", "")
     if name.lower() in OF_AGGREGATES and (
         not is_plain_aggregate(arguments) or _is_open_text(walk, arguments)

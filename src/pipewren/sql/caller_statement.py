@@ -41,6 +41,7 @@ from pipewren.sql.open_names import (
 from pipewren.sql.own_databases import OWN_DATABASES
 from pipewren.sql.parser import Parser, write_same
 from pipewren.sql.query_tree import Part, Reading, TableUse, read_tree
+from pipewren.sql.time_zones import find_unplain_zone
 
 _DATABASE = re.compile(rf"{OWN_DATABASES}(?:\.|\Z)").match
 _OF_SESSIONS = frozenset(
@@ -154,6 +155,12 @@ class _Reader:
         reading = read_tree(tree, self.functions, takes_databases=True)
         chosen = self._read_settings(tree, reading, lifted)
         self._check(reading)
+        zone = find_unplain_zone(tree)
+        if zone is not None:
+            raise refused(
+                f"The time zone or the type that {zone[:60]}() takes must be written out, and be "
+                "no file"
+            )
         if computes_names(tree):
             raise refused(
                 "A type that is not written out cannot stand beside untuple(), t.* or "

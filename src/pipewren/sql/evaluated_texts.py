@@ -19,15 +19,6 @@ OF_AGGREGATES = frozenset({"arrayreduce", "arrayreduceinranges", "initializeaggr
 # Table functions whose first text is a list of columns.
 OF_COLUMNS = frozenset({"values", "generaterandom", "null"})
 
-# Functions that take a time zone or a type as a text.
-_OF_TIMES = re.compile(
-    r"to|from|parse|now|format|date|year|quarter|month|week|day|hour|minute|second|milli|micro|nano"
-    r"|time|add|sub|snowflake|uuidv7|yyyy|utc|local|current|cur|today|yesterday|age|_?cast|accurate"
-    r"|jsonextract|default|dynamicelement|variantelement|reinterpret|gettype|change|last_day|str_to"
-    r"|make",
-    re.IGNORECASE,
-).match
-_ZONE_FILE = re.compile(r"\A\W*file:|\bDateTime\w*\s*\([^)]*file:", re.IGNORECASE).search
 _PARAMETER = r"(?:-?[0-9]+(?:\.[0-9]+)?|'[^'\\()]*')"
 _AGGREGATE = re.compile(
     rf"[A-Za-z_][A-Za-z0-9_]*(?:\(\s*{_PARAMETER}(?:\s*,\s*{_PARAMETER})*\s*\))?"
@@ -89,17 +80,6 @@ def is_list_of_columns(text: str) -> bool:
         if tokens[index].text != ",":
             return False
         index += 1
-
-
-def names_a_file(name: str, arguments: list[Tree]) -> bool:
-    """Whether a function of times or types gets a time zone, as it is or inside of a type, that is
-    the name of a file: the engine opens that, and reads it to its end (26.9, tried). What is put
-    together from texts is not seen here; it tells nothing, and a read that does not end costs the
-    server a connection (docs/query_api.md)."""
-    if not _OF_TIMES(name):
-        return False
-    texts = (_text_of(argument) for argument in arguments)
-    return any(text is not None and _ZONE_FILE(text) for text in texts)
 
 
 def _text_of(argument: Tree) -> str | None:

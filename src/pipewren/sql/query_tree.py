@@ -18,7 +18,6 @@ from pipewren.sql.evaluated_texts import (
     OF_AGGREGATES,
     is_plain_aggregate,
     is_plain_table_function,
-    names_a_file,
 )
 from pipewren.sql.function_list import Access, FunctionList
 from pipewren.sql.lifting import Tree
@@ -350,8 +349,6 @@ def _read_function(walk: _Walk, node: Tree, visible: frozenset[str]) -> None:
         for one in children_of(arguments[0].get("arguments")) if arguments else ():
             walk.reading.declared.add(str(one.get("name")))
     _check_function(walk, name, arguments)
-    if names_a_file(name, arguments):
-        _hinder(walk, f"the time zone of {name[:60]}() is a file")
     function = walk.functions.find(name)
     first = arguments[0] if arguments else {}
     if function is not None and function.takes_functions and first.get("type") == "Identifier":

@@ -205,7 +205,36 @@ async def test_a_column_may_have_the_name_that_the_server_uses_around_it(served:
         "SELECT '2020-01-01'::DateTime('file:/etc/passwd')",
         "SELECT JSONExtract('{}', 'a', 'Nullable(DateTime64(3, \\'file:/etc/passwd\\'))')",
         "SELECT now('file:/etc/passwd')",
+        "SELECT toTimeZone(now(), concat('fi', 'le:/etc/passwd'))",
+        "WITH 'file:/etc/passwd' AS z SELECT toTimeZone(now(), z)",
+        "WITH concat('UT', 'C') AS z SELECT toDateTime('2020-01-01 00:00:00', z)",
+        "SELECT toTimeZone(now(), (SELECT 'UTC'))",
+        "SELECT toTimeZone(now(), if(1, 'UTC', 'UTC'))",
+        "SELECT now() AT TIME ZONE ['UTC'][1]",
+        "SELECT CAST('2020-01-01 00:00:00', concat('Date', 'Time'))",
+        "SELECT JSONExtract('{}', 'a', lower('String'))",
+        "SELECT toString(now(), z) FROM values('z String', 'file:/etc/passwd')",
+        "SELECT formatDateTime(now(), '%H', z) FROM (SELECT materialize('UTC') AS z)",
     ],
 )
-async def test_a_time_zone_is_no_file(served: Served, sql: str) -> None:
-    check_error(await served.ask(sql), 400, "is a file")
+async def test_a_time_zone_is_written_out_and_no_file(served: Served, sql: str) -> None:
+    check_error(await served.ask(sql), 400, "must be written out")
+
+
+async def test_a_time_zone_that_is_written_out_is_taken(served: Served) -> None:
+    rows = await served.rows(
+        "WITH 'Asia/Tokyo' AS z SELECT toString(toTimeZone(toDateTime(0, 'UTC'), z)), "
+        "toDateTime('1970-01-01 09:00:00', z) = toDateTime(0), CAST(7, 'UInt8'), "
+        "toStartOfInterval(toDateTime(60), INTERVAL 1 MINUTE, 'UTC') = toDateTime(60)"
+    )
+    assert rows == [["1970-01-01 09:00:00", 1, 7, 1]]
+
+
+async def test_no_value_of_a_call_is_a_special_file(served: Served) -> None:
+    for file in ("file:/proc/self/fd/1", "file:../../../proc/self/fd/1", ":file:/dev/stdin"):
+        answer = await served.send("/v0/pipes/of_tenant.json", params={"tenant": file})
+        check_error(answer, 400, "special file")
+        answer = await served.ask("SELECT * FROM of_tenant", tenant=file)
+        check_error(answer, 400, "special file")
+    answer = await served.send("/v0/pipes/of_tenant.json", params={"tenant": "file:///home/a.html"})
+    assert answer.status_code == 200

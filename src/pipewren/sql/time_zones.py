@@ -1,0 +1,137 @@
+"""Time zones of callers' statements: names that are written out, and no files.
+
+ClickHouse opens a zone of the name `file:/path` and reads it to its end (26.9, tried). Nothing of
+it is told, but a pipe of the server's own, `/proc/self/fd/1`, has no end: neither limit nor KILL
+stops the read. So where a function takes a time zone, or a type, which may have one in it, the text
+must be a literal, or the alias of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipewren.sql.lifting import Tree
+from pipewren.sql.query_tree import children_of
+from pipewren.sql.value_sizes import FIXED_SIZE
+
+# Functions by what of their arguments may be a zone or a type.
+_ALL = re.compile(r"now|today|yesterday|cur|local|utc|default|gettype", re.IGNORECASE).match
+_LAST = re.compile(r"jsonextract(?:keysandvalues)?(?:caseinsensitive)?\Z", re.IGNORECASE).match
+_BEHIND_FIRST = re.compile(
+    r"to|from|parsedate|formatdate|date|year|quarter|month|week|day|hour|minute|second|milli|micro"
+    r"|nano|time|add|subtract|snowflake|uuidv7|yyyy|age|_?cast|accurate|dynamicelement"
+    r"|variantelement|reinterpret|change|last_day|str_to|make|tumble|hop|windowid",
+    re.IGNORECASE,
+).match
+# Those that take the zone from a column, too, by its place.
+_OF_COLUMNS = {
+    "tostring": 1,
+    "formatdatetime": 2,
+    "formatdatetimeinjodasyntax": 2,
+    "date_format": 2,
+}
+_IS_NUMBER = re.compile(
+    r"tointerval|todate|totime|to(?:u?int|float|decimal)\d", re.IGNORECASE
+).match
+_IS_NUMBER_TYPE = re.compile(r"(?:U?Int|Float|Decimal|Date32|Date|Bool)[\d(), ]*\Z").match
+_ARITHMETIC = frozenset(
+    {"plus", "minus", "multiply", "divide", "intdiv", "modulo", "negate", "abs", "round"}
+)
+_ZONE_FILE = re.compile(r"\A\W*file:|\bDateTime\w*\s*\([^)]*file:", re.IGNORECASE).search
+_IN_STATEMENT = re.compile(r"'\W*file:[^']*/(?:proc|dev|run|sys|tmp|var)\b", re.IGNORECASE).search
+_MAX_DEPTH = 50
+
+
+def find_unplain_zone(tree: Tree) -> str | None:
+    """The name of a function whose time zone or type is no plain text; None where there is none."""
+    nodes = list(_nodes(tree))
+    aliased: dict[str, list[Tree]] = {}
+    for node in nodes:
+        if isinstance(node.get("alias"), str):
+            aliased.setdefault(node["alias"], []).append(node)
+    for node in nodes:
+        name = node.get("name")
+        if node.get("type") != "Function" or not isinstance(name, str):
+            continue
+        arguments = children_of(node.get("arguments"))
+        column_at = _OF_COLUMNS.get(name.lower())
+        for place, argument in _zones_of(name, arguments):
+            if not _is_plain(argument, aliased, takes_columns=place != column_at):
+                return name
+    return None
+
+
+def has_zone_file(name: str, arguments: list[Tree]) -> bool:
+    """Whether a call has a file for a time zone, written out."""
+    texts = (_text_of(argument) for _, argument in _zones_of(name, arguments))
+    return any(text is not None and _ZONE_FILE(text) for text in texts)
+
+
+def names_special_file(sql: str) -> bool:
+    """Whether a statement that an author wrote has a text, a caller's value maybe, that would have
+    the engine read what has no end, were it a time zone."""
+    return "file:" in sql and _IN_STATEMENT(sql) is not None
+
+
+def _zones_of(name: str, arguments: list[Tree]) -> list[tuple[int, Tree]]:
+    places = list(enumerate(arguments))
+    if _LAST(name):
+        return places[-1:] if len(places) > 1 else []
+    if _ALL(name):
+        return places
+    return places[1:] if _BEHIND_FIRST(name) else []
+
+
+def _is_plain(
+    node: Tree, aliased: dict[str, list[Tree]], *, takes_columns: bool, depth: int = 0
+) -> bool:
+    kind = node.get("type")
+    if depth > _MAX_DEPTH:
+        return False
+    if kind == "Literal":
+        text = _text_of(node)
+        return text is None or not _ZONE_FILE(text)
+    if kind == "Identifier":
+        parts = node.get("name_parts") or [node.get("name")]
+        meant = [one for part in parts for one in aliased.get(str(part), ())]
+        if not meant:
+            return takes_columns  # of a column, where the engine asks for a constant
+        return all(
+            one is node
+            or one.get("type") not in ("Literal", "Identifier", "Function", "Subquery")
+            or _is_plain(one, aliased, takes_columns=takes_columns, depth=depth + 1)
+            for one in meant
+        )
+    if kind == "Function":
+        return bool(node.get("is_lambda_function")) or _is_number(node)
+    return False
+
+
+def _is_number(function: Tree) -> bool:
+    """Whether a function returns a number, a time or the like, and no text."""
+    name = str(function.get("name")).lower()
+    if name == "cast":
+        arguments = children_of(function.get("arguments"))
+        type = _text_of(arguments[1]) if len(arguments) == 2 else None
+        return type is not None and _IS_NUMBER_TYPE(type) is not None
+    return name in FIXED_SIZE or name in _ARITHMETIC or _IS_NUMBER(name) is not None
+
+
+def _text_of(node: Tree) -> str | None:
+    value: Any = node.get("value") if node.get("type") == "Literal" else None
+    text = value.get("value") if isinstance(value, dict) else value
+    return text if isinstance(text, str) else None
+
+
+def _nodes(tree: Tree) -> Iterator[Tree]:
+    waiting: list[Any] = [tree]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            if part.get("type") != "Literal":
+                waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
