@@ -36,15 +36,17 @@ class KeptConnection:
         self._connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=_WAIT_S)
 
     def get(self, path: str, token: str | None) -> tuple[int, bytes]:
-        """Status and body; 0 where nobody answers."""
+        """Status and body; 0 where nobody answers. A connection on which nothing was asked for over
+        a minute has been closed by the server, so that a failure counts on a new one only."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        try:
-            self._connection.request("GET", path, headers=headers)
-            answer = self._connection.getresponse()
-            return answer.status, answer.read()
-        except (OSError, http.client.HTTPException):
-            self._connection.close()  # the next request opens it again
-            return 0, b""
+        for _ in range(2):
+            try:
+                self._connection.request("GET", path, headers=headers)
+                answer = self._connection.getresponse()
+                return answer.status, answer.read()
+            except (OSError, http.client.HTTPException):
+                self._connection.close()  # the next request opens it again
+        return 0, b""
 
     def close(self) -> None:
         self._connection.close()
@@ -96,8 +98,10 @@ class World:
             harm.append("a file was opened or made")
         if self.listener.was_called():
             harm.append("a connection was made")
-        if self.check.get("/v0/health", None)[0] != 200 or self.server.child_pid() != self.pid:
-            harm.append("the server has ended, or is not healthy")
+        health, pid = self.check.get("/v0/health", None), self.server.child_pid()
+        if health[0] != 200 or pid != self.pid:
+            told = " | ".join(self.server.output[-5:])
+            harm.append(f"the server is not well: {health}, {self.pid} is {pid} now: {told}")
             self._wait_until_healthy()
         # What was refused is looked at quickly; the rows themselves are compared at the end.
         is_refused = answer is not None and 400 <= answer.status < 500
