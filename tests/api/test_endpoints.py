@@ -374,6 +374,20 @@ async def test_a_client_who_hangs_up_in_the_pause_before_a_refusal_is_recorded(a
     assert [record.status for record in records] == [HUNG_UP]
 
 
+async def test_a_request_without_room_is_recorded_as_its_callers(api: Api) -> None:
+    records: list[RequestRecord] = []
+    api.server.observers.append(records.append)
+    api.server.admission.inside = 2
+    for path in ("/v0/pipes/top.json", "/v0/sql?q=SELECT+1", "/v0/pipes/nothing.json"):
+        assert (await api.call(path)).status_code == 429
+    assert (await api.call("/v0/pipes/top.json", token="wrong")).status_code == 429
+    api.server.admission.inside = 0
+    assert [record.name for record in records] == ["top", "query_api", "", ""]
+    assert {record.status for record in records} == {429}
+    assert records[0].token_name == records[1].token_name != ""
+    assert api.engine.statements == []
+
+
 async def test_a_call_that_was_stopped_counts_as_slow(make_api: MakeApi) -> None:
     api = await make_api(ScriptedEngine({"SELECT": TimedOut("[Error] It took too long")}))
     for _ in range(40):

@@ -16,10 +16,12 @@ from pipewren.access.grants import Grant
 from pipewren.access.scopes import Resources
 from pipewren.access.unused_claims import find_unused
 from pipewren.deploy.deployment import Deployment, Endpoint
-from pipewren.errors import Forbidden, TooManyRequests
+from pipewren.errors import Forbidden, PipewrenError, TooManyRequests
 from pipewren.serve.forwarded import client_address
+from pipewren.serve.request_record import note_caller, record_of
 from pipewren.serve.server import Server
 from pipewren.sql.pipes import CompiledPipe
+from pipewren.usage.service_tables import QUERY_API
 
 _log = logging.getLogger("pipewren.serve")
 
@@ -42,6 +44,23 @@ def identify(token: str | None, server: Server, scope: Mapping[str, Any] | None)
         if address is not None:
             keyring.attempts.prove(address, digest_of(token.encode("utf-8", "surrogatepass")))
     return found
+
+
+def note_refused(
+    token: str | None, endpoint: str | None, server: Server, scope: Mapping[str, Any] | None
+) -> None:
+    """Whose request it was that found no room, for its usage record. `endpoint` None is the Query
+    API. What cannot be known is left out: nobody waits for it."""
+    try:
+        caller = identify(token, server, scope)
+        if endpoint is None:
+            note_caller(record_of(scope), caller, QUERY_API, QUERY_API)
+            return
+        found = server.deployment_of(caller.workspace_id).endpoint(endpoint)
+    except PipewrenError as error:
+        _log.debug("a request without room is not recorded: %s", error.message)
+        return
+    note_caller(record_of(scope), caller, found.id, found.name, found.pipe.pipe.tags.names)
 
 
 def authorize_call(

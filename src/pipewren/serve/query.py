@@ -18,11 +18,11 @@ from msgspec.structs import replace
 from pipewren.deploy.deployment import Endpoint
 from pipewren.engine.contract import Lane
 from pipewren.engine.options import count_cores
-from pipewren.errors import BadRequest, EngineError, NotFound
+from pipewren.errors import BadRequest, EngineError, NotFound, TooManyRequests
 from pipewren.serve.answers import Answer, Header, StreamedAnswer
 from pipewren.serve.bodies import read_whole_body
 from pipewren.serve.call import read_values
-from pipewren.serve.callers import identify
+from pipewren.serve.callers import identify, note_refused
 from pipewren.serve.closed_pipes import check_closed
 from pipewren.serve.counted_queries import check_types, count_results, needs_counting
 from pipewren.serve.filtered_calls import learned_of
@@ -49,8 +49,7 @@ from pipewren.sql.row_filters import NO_DATABASE, FilteredStatement
 from pipewren.sqltext import Sql
 from pipewren.template.limits import TemplateLimits
 from pipewren.template.template import compile_template
-
-QUERY_API = "query_api"  # its name where endpoints have theirs (service-data-sources.md section 2)
+from pipewren.usage.service_tables import QUERY_API
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,11 @@ async def call_query_api(
     call: QueryCall, server: Server, scope: Mapping[str, Any] | None = None
 ) -> Answer | StreamedAnswer:
     """Answer `/v0/sql`. Raises errors of `errors.py` only, as query-api.md section 4 has them."""
-    server.admission.require_room()
+    try:
+        server.admission.require_room()
+    except TooManyRequests:
+        note_refused(call.token, None, server, scope)
+        raise
     caller = identify(call.token, server, scope)
     deployment = server.deployment_of(caller.workspace_id, is_staged=call.is_staged)
     record = record_of(scope)
