@@ -33,7 +33,7 @@ async def test_figures_rise_with_what_is_done(workspace: Workspace) -> None:
     assert rise("selected_rows") >= 3000
     assert rise("inserts") == 3
     assert rise("selects") >= 2
-    assert rise("failed_queries") == 1
+    assert rise("failed_queries") >= 1
     assert rise("table_bytes") > 0
     assert after["memory_bytes"] > 0
     assert (after["failed_writes"], rise("failed_inserts")) == (0, 0)

@@ -16,15 +16,34 @@ from pipewren.sql.lifting import Tree
 from pipewren.sql.query_tree import children_of
 from pipewren.sql.value_sizes import FIXED_SIZE
 
-# Functions by what of their arguments may be a zone or a type.
-_ALL = re.compile(r"now|today|yesterday|cur|local|utc|default|gettype", re.IGNORECASE).match
+# Functions by the place from which on their arguments may be a zone or a type. What stands before
+# it is a number or a time, which the engine sees to.
+_PLACES: tuple[tuple[re.Pattern[str], int], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), place)
+    for pattern, place in (
+        (r"now|today|yesterday|cur|local|utc|default|gettype", 0),
+        (r"date_?diff|timestamp_?diff|age\Z", 3),
+        (
+            r"date_?trunc|datename|add|subtract|tostartofinterval|parsedate|formatdate|date_format",
+            2,
+        ),
+        (r"make", 6),
+        (
+            r"to_?(?:date|time|start|last|yyyy|unix|year|quarter|month|week|day|hour|minute|second"
+            r"|milli|micro|nano|iso|relative|monday|utc|string\Z)|from_?(?:unix|utc|days)",
+            1,
+        ),
+        (
+            r"date|year|quarter|month|week|day|hour|minute|second|milli|micro|nano|time|snowflake"
+            r"|uuidv7|yyyy|_?cast|accurate|dynamicelement|variantelement|reinterpret|last_day"
+            r"|str_to_date|tumble|hop|windowid",
+            1,
+        ),
+    )
+)
+_BEST_EFFORT = re.compile(r"parsedatetime\w*besteffort", re.IGNORECASE).match
+_CASTS = re.compile(r"_?cast|accurate|dynamicelement|variantelement|reinterpret", re.I).match
 _LAST = re.compile(r"jsonextract(?:keysandvalues)?(?:caseinsensitive)?\Z", re.IGNORECASE).match
-_BEHIND_FIRST = re.compile(
-    r"to|from|parsedate|formatdate|date|year|quarter|month|week|day|hour|minute|second|milli|micro"
-    r"|nano|time|add|subtract|snowflake|uuidv7|yyyy|age|_?cast|accurate|dynamicelement"
-    r"|variantelement|reinterpret|change|last_day|str_to|make|tumble|hop|windowid",
-    re.IGNORECASE,
-).match
 # Those that take the zone from a column, too, by its place.
 _OF_COLUMNS = {
     "tostring": 1,
@@ -79,9 +98,12 @@ def _zones_of(name: str, arguments: list[Tree]) -> list[tuple[int, Tree]]:
     places = list(enumerate(arguments))
     if _LAST(name):
         return places[-1:] if len(places) > 1 else []
-    if _ALL(name):
-        return places
-    return places[1:] if _BEHIND_FIRST(name) else []
+    if _CASTS(name):
+        return places[1:2]
+    if _BEST_EFFORT(name):
+        return places[1:]
+    first = next((place for pattern, place in _PLACES if pattern.match(name)), len(places))
+    return places[first:]
 
 
 def _is_plain(

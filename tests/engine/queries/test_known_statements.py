@@ -9,6 +9,7 @@ import pytest
 
 from pipewren.access.caller import change_keyring
 from pipewren.deploy.deployment import Deployment
+from pipewren.serve.filtered_calls import learned_of
 from pipewren.serve.request_record import RequestRecord
 from pipewren.sql.recent import Recent
 from pipewren.storage.tokens import Scope, StoredToken
@@ -173,7 +174,7 @@ async def test_lists_of_any_length_keep_all_their_values_inside_a_pipe(served: S
 
 async def test_many_different_texts_and_rights_are_answered(served: Served) -> None:
     """More than are remembered of a deployment."""
-    learned = served.server.learned[served.deployment.workspace.id]
+    learned = learned_of(served.deployment, served.server)
     smaller = replace(learned, statements=type(learned.statements)(8))
     served.server.learned[served.deployment.workspace.id] = smaller
     try:
