@@ -46,11 +46,22 @@ def identify(token: str | None, server: Server, scope: Mapping[str, Any] | None)
     return found
 
 
-def note_refused(
+def require_room(
     token: str | None, endpoint: str | None, server: Server, scope: Mapping[str, Any] | None
 ) -> None:
-    """Whose request it was that found no room, for its usage record. `endpoint` None is the Query
-    API. What cannot be known is left out: nobody waits for it."""
+    """Before anything is computed for a call; `endpoint` None is the Query API. Raises
+    TooManyRequests, and then notes whose call it was."""
+    try:
+        server.admission.require_room()
+    except TooManyRequests:
+        _note_refused(token, endpoint, server, scope)
+        raise
+
+
+def _note_refused(
+    token: str | None, endpoint: str | None, server: Server, scope: Mapping[str, Any] | None
+) -> None:
+    """For the usage record. What cannot be known is left out: nobody waits for it."""
     try:
         caller = identify(token, server, scope)
         if endpoint is None:

@@ -8,6 +8,7 @@ What is accepted is `sql/caller_statement.py`'s to say; what a table's name mean
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,16 +19,17 @@ from msgspec.structs import replace
 from pipewren.deploy.deployment import Endpoint
 from pipewren.engine.contract import Lane
 from pipewren.engine.options import count_cores
-from pipewren.errors import BadRequest, EngineError, NotFound, TooManyRequests
+from pipewren.errors import BadRequest, EngineError, NotFound
 from pipewren.serve.answers import Answer, Header, StreamedAnswer
 from pipewren.serve.bodies import read_whole_body
 from pipewren.serve.call import read_values
-from pipewren.serve.callers import identify, note_refused
+from pipewren.serve.callers import identify, require_room
 from pipewren.serve.closed_pipes import check_closed
 from pipewren.serve.counted_queries import check_types, count_results, needs_counting
 from pipewren.serve.filtered_calls import learned_of
 from pipewren.serve.formats import Format
 from pipewren.serve.pace import Pace
+from pipewren.serve.pipe_descriptions import find_pipe
 from pipewren.serve.query_call import QueryCall, read_query_call
 from pipewren.serve.query_formats import find_query_format
 from pipewren.serve.query_settings import merge_settings
@@ -42,6 +44,7 @@ from pipewren.serve.statements import check_size, make_statement
 from pipewren.sql.caller_errors import query_error, refused
 from pipewren.sql.caller_rules import load_caller_rules
 from pipewren.sql.caller_statement import CallerStatement, read_caller_statement
+from pipewren.sql.counted_results import describe
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.lifting import join_parts
 from pipewren.sql.pipes import CompiledPipe, CompiledStatement
@@ -71,11 +74,7 @@ async def call_query_api(
     call: QueryCall, server: Server, scope: Mapping[str, Any] | None = None
 ) -> Answer | StreamedAnswer:
     """Answer `/v0/sql`. Raises errors of `errors.py` only, as query-api.md section 4 has them."""
-    try:
-        server.admission.require_room()
-    except TooManyRequests:
-        note_refused(call.token, None, server, scope)
-        raise
+    require_room(call.token, None, server, scope)
     caller = identify(call.token, server, scope)
     deployment = server.deployment_of(caller.workspace_id, is_staged=call.is_staged)
     record = record_of(scope)
@@ -111,14 +110,11 @@ async def answer_over_endpoint(
 def _find_pipe(name: str, tables: QueryTables) -> CompiledPipe:
     """The pipe of the parameter `pipeline`, by name or id. Raises NotFound, also for one that the
     caller may not read."""
-    deployment = tables.deployment
-    pipe = deployment.pipes.get(name)
-    if pipe is None:
-        names = {pipe_id: one for one, pipe_id in deployment.pipe_ids.items()}
-        pipe = deployment.pipes.get(names.get(name, ""))
-    if pipe is None or not tables.may_read_pipe(pipe.name):
-        raise NotFound(f"The pipe '{name[:200]}' does not exist")
-    return pipe
+    with contextlib.suppress(NotFound):
+        pipe = find_pipe(tables.deployment, name)
+        if tables.may_read_pipe(pipe.name):
+            return pipe
+    raise NotFound(f"The pipe '{name[:200]}' does not exist")
 
 
 async def _read(text: str, tables: QueryTables) -> KnownStatement:
@@ -244,7 +240,7 @@ async def _put_together(statement: CallerStatement, tables: QueryTables) -> Filt
     texts += [await tables.condition_of(name, of) for name, of in statement.filters]
     sql = join_parts(statement.parts, texts)
     if statement.is_description:
-        sql = f"DESCRIBE (\n{sql}\n)"
+        sql = describe(sql)
     inner = tables.statements
     compiled = CompiledStatement(
         Sql(sql),

@@ -13,10 +13,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from pipewren.access.grants import fix_values
-from pipewren.errors import TooManyRequests
 from pipewren.serve.answers import Answer, StreamedAnswer
 from pipewren.serve.call import EndpointCall, read_values
-from pipewren.serve.callers import authorize_call, choosable_tables, identify, note_refused
+from pipewren.serve.callers import authorize_call, choosable_tables, identify, require_room
 from pipewren.serve.filtered_calls import filter_statement
 from pipewren.serve.formats import find_format
 from pipewren.serve.query import answer_over_endpoint
@@ -36,11 +35,7 @@ async def call_endpoint(
 ) -> Answer | StreamedAnswer:
     """Answer one call. `scope` (ASGI's) tells the client's address. Raises errors of `errors.py`
     only, each with its HTTP status."""
-    try:
-        server.admission.require_room()
-    except TooManyRequests:
-        note_refused(call.token, call.name, server, scope)
-        raise
+    require_room(call.token, call.name, server, scope)
     caller = identify(call.token, server, scope)
     deployment = server.deployment_of(caller.workspace_id, is_staged=call.is_staged)
     endpoint = deployment.endpoint(call.name)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from pipewren.sql.author_rules import OWN_FIRST, PASSES, REASONS, AuthorRules
 from pipewren.sql.author_settings import ALLOWED_SETTINGS, MAX_EXECUTION_TIME, MAX_THREADS
@@ -25,6 +24,7 @@ from pipewren.sql.lifting import Tree
 from pipewren.sql.own_databases import OWN_DATABASES
 from pipewren.sql.query_tree import IN_FUNCTIONS, children_of
 from pipewren.sql.time_zones import has_zone_file
+from pipewren.sql.trees import nodes_of, text_of
 
 _SETTINGS = ALLOWED_SETTINGS | {MAX_THREADS, MAX_EXECUTION_TIME}
 _SERVICE = "tinybird"  # `tinybird.pipe_stats_rt`: service_datasources.py
@@ -109,7 +109,7 @@ def name_reason(rules: AuthorRules, word: str, *, is_table: bool) -> str:
 
 
 def _walk_tree(walk: _Walk, tree: Tree) -> list[Finding]:
-    nodes = _nodes(tree)
+    nodes = nodes_of(tree)
     walk.aliases.update(str(node["alias"]) for node in nodes if "alias" in node)
     tables: list[int] = []  # Function nodes that are table functions
     for node in nodes:
@@ -132,21 +132,6 @@ def _walk_tree(walk: _Walk, tree: Tree) -> list[Finding]:
         elif kind not in _KINDS and walk.is_statement:
             _read_unknown(walk, node)
     return list(walk.found.values())
-
-
-def _nodes(tree: Tree) -> list[Tree]:
-    """Every dict of the tree, parents first, whatever keys they stand under."""
-    found: list[Tree] = []
-    waiting: list[Any] = [tree]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            found.append(part)
-            if part.get("type") == "Literal":
-                continue  # its value is data
-            part = part.values()
-        waiting += [one for one in part if isinstance(one, dict | list)][::-1]
-    return found
 
 
 def _read_table_function(walk: _Walk, node: Tree) -> list[int]:
@@ -233,10 +218,8 @@ def _asks_own_database(name: str, arguments: list[Tree] | None) -> bool:
 
 def _is_open_text(walk: _Walk, arguments: list[Tree]) -> bool:
     """Whether a caller's value will be in a text that the engine evaluates."""
-    first = arguments[0] if arguments else {}
-    value = first.get("value")
-    text = value.get("value") if isinstance(value, dict) else value
-    return isinstance(text, str) and first.get("type") == "Literal" and walk.is_open(text)
+    text = text_of(arguments[0]) if arguments else None
+    return text is not None and walk.is_open(text)
 
 
 def _check_passed(walk: _Walk, name: str) -> None:

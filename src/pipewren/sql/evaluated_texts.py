@@ -9,10 +9,10 @@ with numbers and texts for parameters; columns with a name and a type and nothin
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from pipewren.sql.lifting import Tree
 from pipewren.sql.tokens import Kind, match_brackets, scan_tokens
+from pipewren.sql.trees import text_of
 
 # Their first argument names an aggregate function.
 OF_AGGREGATES = frozenset({"arrayreduce", "arrayreduceinranges", "initializeaggregation"})
@@ -29,7 +29,7 @@ _IN_TYPES = frozenset({Kind.NUMBER, Kind.STRING, Kind.OPEN, Kind.CLOSE})
 def is_plain_aggregate(arguments: list[Tree] | None) -> bool:
     """Whether a function of `OF_AGGREGATES` names its aggregate function plainly; None where it is
     passed by its name, so that nothing is known of its arguments."""
-    text = _text_of(arguments[0]) if arguments else None
+    text = text_of(arguments[0]) if arguments else None
     return text is not None and _AGGREGATE.fullmatch(text) is not None
 
 
@@ -38,7 +38,7 @@ def is_plain_table_function(name: str, arguments: list[Tree]) -> bool:
     if name.lower() not in OF_COLUMNS or not arguments:
         return True
     first = arguments[0]
-    text = _text_of(first)
+    text = text_of(first)
     if text is not None:
         # `values('a', 'b')`: with a list of columns there are rows after it, of other types.
         return is_list_of_columns(text) or (
@@ -80,13 +80,3 @@ def is_list_of_columns(text: str) -> bool:
         if tokens[index].text != ",":
             return False
         index += 1
-
-
-def _text_of(argument: Tree) -> str | None:
-    """The text of a literal that is one."""
-    if argument.get("type") != "Literal":
-        return None
-    value: Any = argument.get("value")
-    if isinstance(value, dict):
-        value = value.get("value")
-    return value if isinstance(value, str) else None

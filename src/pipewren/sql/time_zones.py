@@ -9,11 +9,10 @@ must be a literal, or the alias of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
 from pipewren.sql.lifting import Tree
 from pipewren.sql.query_tree import children_of
+from pipewren.sql.trees import nodes_of, text_of
 from pipewren.sql.value_sizes import FIXED_SIZE
 
 # Functions by the place from which on their arguments may be a zone or a type. What stands before
@@ -65,7 +64,7 @@ _MAX_DEPTH = 50
 
 def find_unplain_zone(tree: Tree) -> str | None:
     """The name of a function whose time zone or type is no plain text; None where there is none."""
-    nodes = list(_nodes(tree))
+    nodes = nodes_of(tree)
     aliased: dict[str, list[Tree]] = {}
     for node in nodes:
         if isinstance(node.get("alias"), str):
@@ -84,7 +83,7 @@ def find_unplain_zone(tree: Tree) -> str | None:
 
 def has_zone_file(name: str, arguments: list[Tree]) -> bool:
     """Whether a call has a file for a time zone, written out."""
-    texts = (_text_of(argument) for _, argument in _zones_of(name, arguments))
+    texts = (text_of(argument) for _, argument in _zones_of(name, arguments))
     return any(text is not None and _ZONE_FILE(text) for text in texts)
 
 
@@ -113,7 +112,7 @@ def _is_plain(
     if depth > _MAX_DEPTH:
         return False
     if kind == "Literal":
-        text = _text_of(node)
+        text = text_of(node)
         return text is None or not _ZONE_FILE(text)
     if kind == "Identifier":
         parts = node.get("name_parts") or [node.get("name")]
@@ -136,24 +135,6 @@ def _is_number(function: Tree) -> bool:
     name = str(function.get("name")).lower()
     if name == "cast":
         arguments = children_of(function.get("arguments"))
-        type = _text_of(arguments[1]) if len(arguments) == 2 else None
+        type = text_of(arguments[1]) if len(arguments) == 2 else None
         return type is not None and _IS_NUMBER_TYPE(type) is not None
     return name in FIXED_SIZE or name in _ARITHMETIC or _IS_NUMBER(name) is not None
-
-
-def _text_of(node: Tree) -> str | None:
-    value: Any = node.get("value") if node.get("type") == "Literal" else None
-    text = value.get("value") if isinstance(value, dict) else value
-    return text if isinstance(text, str) else None
-
-
-def _nodes(tree: Tree) -> Iterator[Tree]:
-    waiting: list[Any] = [tree]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield part
-            if part.get("type") != "Literal":
-                waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
