@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipewren.testing.clients import install_tb
-from pipewren.testing.serving import RunningServer
+from pipewren.testing.serving import RunningServer, end_process
 
+DEADLINE_S = 60.0
 _FORK_TB = Path(__file__).parent / "fork_tb.py"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -89,3 +92,31 @@ def tb_environ(
     if user_token is not None:
         environ["TB_USER_TOKEN"] = user_token
     return environ
+
+
+@contextlib.contextmanager
+def tb_dev(tb: Tb, printed: Path) -> Iterator[None]:
+    """`tb dev` in the project's folder, from when it says that it watches until the block ends. What
+    it prints goes to the file `printed`."""
+    with printed.open("w") as output:
+        dev = subprocess.Popen(
+            [install_tb() / "tb", "dev"],
+            cwd=tb.folder,
+            env=dict(tb.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(lambda: "atching" in printed.read_text(), printed)
+        yield
+    finally:
+        end_process(dev)
+
+
+def wait_for(is_true: Callable[[], bool], printed: Path, seconds: float = DEADLINE_S) -> None:
+    """Raises AssertionError with what was printed when it takes longer."""
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, printed.read_text()
+        time.sleep(0.1)

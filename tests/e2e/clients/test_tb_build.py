@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipewren.testing.clients import install_npm_package, install_tb
-from pipewren.testing.serving import RunningServer, end_process, serving, write_files
-from pipewren.testing.tb_command import Tb
+from pipewren.testing.clients import install_npm_package
+from pipewren.testing.serving import RunningServer, serving, write_files
+from pipewren.testing.tb_command import Tb, tb_dev, wait_for
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-DEADLINE_S = 60.0
 FIRST = "NODE endpoint\nSQL >\n    SELECT 'first' AS answer\nTYPE endpoint\n"
 
 
@@ -135,20 +132,8 @@ def test_tb_dev_builds_a_file_that_is_changed_in_place(
     folder = write_files(tmp_path / "dev", {"endpoints/told.pipe": FIRST})
     tb = open_tb(empty_server, folder)
     printed = tmp_path / "printed"
-    with printed.open("w") as output:
-        dev = subprocess.Popen(
-            [install_tb() / "tb", "dev"],
-            cwd=folder,
-            env=dict(tb.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait_for(lambda: "atching" in printed.read_text(), printed)
-        _wait_for(lambda: _write_and_ask(tb), printed)
-    finally:
-        end_process(dev)
+    with tb_dev(tb, printed):
+        wait_for(lambda: _write_and_ask(tb), printed)
 
 
 def _write_and_ask(tb: Tb) -> bool:
@@ -156,10 +141,3 @@ def _write_and_ask(tb: Tb) -> bool:
     with (tb.folder / "endpoints" / "told.pipe").open("r+") as file:
         file.write(FIRST.replace("first", "later"))
     return "later" in tb.run("endpoint", "data", "told").output
-
-
-def _wait_for(is_true: Callable[[], bool], printed: Path) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not is_true():
-        assert time.monotonic() < deadline, printed.read_text()
-        time.sleep(0.1)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipewren.testing.clients import install_tb
-from pipewren.testing.serving import RunningServer, end_process, serving, write_files
-from pipewren.testing.tb_command import Tb, tb_environ
+from pipewren.testing.serving import RunningServer, serving, write_files
+from pipewren.testing.tb_command import DEADLINE_S, Tb, tb_dev, tb_environ, wait_for
 
-DEADLINE_S = 60.0
 VISITS = """
 SCHEMA >
     `page` String `json:$.page`,
@@ -200,33 +196,14 @@ def test_tb_dev_shows_the_rows_of_a_node_that_was_changed(
     folder = write_files(tmp_path / "dev", {"endpoints/told.pipe": pipe.format("'first'")})
     tb = open_tb(empty_server, folder)
     printed = tmp_path / "printed"
-    with printed.open("w") as output:
-        dev = subprocess.Popen(
-            [install_tb() / "tb", "dev"],
-            cwd=folder,
-            env=dict(tb.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait_for(lambda: "atching" in printed.read_text(), printed)
+    with tb_dev(tb, printed):
         for number in range(int(DEADLINE_S)):  # a single write could be missed
             with (folder / "endpoints" / "told.pipe").open("r+") as file:
                 file.write(pipe.format(f"'row {number:02}'"))
             try:
-                _wait_for(lambda: "row " in printed.read_text(), printed, seconds=1)
+                wait_for(lambda: "row " in printed.read_text(), printed, seconds=1)
             except AssertionError:
                 continue
             break
         assert "looked_at" in printed.read_text()
         assert re.search(r"row \d\d", printed.read_text())
-    finally:
-        end_process(dev)
-
-
-def _wait_for(is_true: Callable[[], bool], printed: Path, seconds: float = DEADLINE_S) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, printed.read_text()
-        time.sleep(0.1)
