@@ -96,8 +96,8 @@ def tb_environ(
 
 @contextlib.contextmanager
 def tb_dev(tb: Tb, printed: Path) -> Iterator[None]:
-    """`tb dev` in the project's folder, from when it says that it watches until the block ends. What
-    it prints goes to the file `printed`."""
+    """`tb dev` in the project's folder, from when it says that it watches until the block ends.
+    What it prints goes to the file `printed`."""
     with printed.open("w") as output:
         dev = subprocess.Popen(
             [install_tb() / "tb", "dev"],
