@@ -24,7 +24,7 @@ from pipewren.serve.query_call import QueryCall
 from pipewren.serve.query_settings import CALLER_BOUNDS
 from pipewren.serve.server import Server
 from pipewren.serve.start import start_server, stop_server
-from pipewren.settings import read_settings
+from pipewren.settings_sources import read_settings
 from pipewren.sqltext import Sql
 
 CALLS = 300

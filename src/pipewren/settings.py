@@ -1,16 +1,7 @@
-"""Every setting of a server: file < environment < flags.
-
-The file is `pipewren.toml` in the project's folder (or `--config FILE`), the environment's names
-begin with `PIPEWREN_`. Unknown keys are refused with a near-miss suggestion: a misspelt limit that
-is silently ignored is a limit that does not hold.
-"""
+"""Every setting of a server; `settings_sources.py` reads them."""
 
 from __future__ import annotations
 
-import difflib
-import os
-import tomllib
-from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,17 +12,9 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
-    ValidationError,
     ValidationInfo,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-
-from pipewren.errors import StartError
-
-ENV_PREFIX = "PIPEWREN_"
-FILE_NAME = "pipewren.toml"
-# Code, stacks and what the allocator reserves beyond what is used.
-ADDRESS_SPACE_EXTRA_BYTES = 16_000_000_000
 
 
 def _check_public_url(url: str | None) -> str | None:
@@ -84,7 +67,7 @@ def _check_metrics_host(host: str, info: ValidationInfo) -> str:
 class Settings(BaseSettings):
     """What a server needs to know before it starts. Frozen: a change needs a restart."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
     project_dir: Path = Field(Path(), description="The folder of `.datasource` and `.pipe` files.")
     data_dir: Path | None = Field(
@@ -173,6 +156,28 @@ class Settings(BaseSettings):
         ge=1000,
         description="The size limit of a file of rows that is appended, in bytes.",
     )
+    max_events_bytes: int = Field(
+        10_000_000,
+        ge=1000,
+        description="The size limit of a body of events, decompressed, in bytes (413 beyond).",
+    )
+    max_events_memory_bytes: int = Field(
+        200_000_000,
+        ge=1000,
+        description="Bodies of events in memory at a time, in bytes (503 beyond).",
+    )
+    max_event_log_bytes: int = Field(
+        1_000_000_000,
+        ge=1_000_000,
+        description="Events that are acknowledged and not yet in their tables, in bytes on disk "
+        "(503 beyond).",
+    )
+    events_flush_s: float = Field(
+        1.0,
+        gt=0,
+        le=60,
+        description="How long events are grouped before they go to their table, in seconds.",
+    )
     max_url_bytes: int = Field(
         8192, ge=256, description="The size limit of a request's URL, in bytes (414 beyond)."
     )
@@ -214,6 +219,12 @@ class Settings(BaseSettings):
     )
     rate_limit_per_workspace: int = Field(
         0, ge=0, description="Requests a second of the workspace (429 beyond); 0 means no limit."
+    )
+    rate_limit_events: int = Field(
+        0,
+        ge=0,
+        description="Requests of events a second to one data source (429 beyond); 0 means no "
+        "limit.",
     )
     rate_limit_storage: SecretStr = Field(
         SecretStr("memory"),
@@ -276,6 +287,11 @@ class Settings(BaseSettings):
     usage_storage_sample_s: float = Field(
         300.0, ge=1, description="How often the sizes of data sources are recorded, in seconds."
     )
+    query_log: bool = Field(
+        False,
+        description="Whether ClickHouse keeps its query log, which costs time and disk space: "
+        "with it the CPU time and memory of requests are recorded too.",
+    )
     slow_query_s: float = Field(
         1.0,
         ge=0,
@@ -321,78 +337,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # `read_settings` merges the sources itself, to say which one a wrong value came from.
         return (init_settings,)
-
-
-def read_settings(
-    flags: Mapping[str, Any],
-    *,
-    config: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Settings:
-    """Merge file, environment and flags. Raises StartError naming the source of a wrong value."""
-    merged: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for source, values in (
-        _read_file(flags, config),
-        ("environment", _read_environment(os.environ if environ is None else environ)),
-        ("flag", {key: value for key, value in flags.items() if value is not None}),
-    ):
-        for key, value in values.items():
-            if key not in Settings.model_fields:
-                raise StartError(_unknown_key(key, source))
-            merged[key] = value
-            sources[key] = source
-    try:
-        return Settings(**merged)
-    except ValidationError as error:
-        lines = [
-            f"{_spell(str(item['loc'][0]), sources.get(str(item['loc'][0]), ''))}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
-        ]
-        raise StartError("Wrong settings:\n" + "\n".join(f"  {line}" for line in lines)) from None
-
-
-def _read_file(flags: Mapping[str, Any], config: Path | None) -> tuple[str, dict[str, Any]]:
-    path = config or Path(flags.get("project_dir") or ".") / FILE_NAME
-    if config is None and not path.is_file():
-        return str(path), {}
-    try:
-        with path.open("rb") as file:
-            return str(path), tomllib.load(file)
-    except OSError as error:
-        raise StartError(f"Cannot read the settings file {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise StartError(f"{path} is not valid TOML: {error}") from None
-
-
-def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name.removeprefix(ENV_PREFIX).lower(): value
-        for name, value in environ.items()
-        if name.startswith(ENV_PREFIX)
-    }
-
-
-def _spell(key: str, source: str) -> str:
-    if source == "environment":
-        return f"{ENV_PREFIX}{key.upper()} (environment)"
-    if source == "flag":
-        return f"--{key.replace('_', '-')}"
-    return f"{key} in {source}" if source else key
-
-
-def _unknown_key(key: str, source: str) -> str:
-    near = difflib.get_close_matches(key, Settings.model_fields, n=1)
-    hint = f"did you mean {_spell(near[0], source)}?" if near else "see docs/settings.md"
-    return f"Unknown setting {_spell(key, source)}: {hint}"
-
-
-def address_space_bytes(settings: Settings) -> int:
-    """RLIMIT_AS of the server process: the setting, or from ClickHouse's memory bound what lets it
-    work and stops the few functions that ignore that bound (docs/engine.md has the figures)."""
-    if settings.address_space_bytes:
-        return settings.address_space_bytes
-    memory = settings.max_server_memory_bytes or int(
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 0.6
-    )
-    return memory + ADDRESS_SPACE_EXTRA_BYTES

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipewren.errors import StartError, Unavailable
 from pipewren.serve.metric_families import FAMILIES
 from pipewren.serve.metrics_page import collect
-from pipewren.settings import read_settings
+from pipewren.settings_sources import read_settings
 from pipewren.testing.engine import ScriptedEngine
 
 if TYPE_CHECKING:

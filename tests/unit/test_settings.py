@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipewren.errors import StartError
-from pipewren.settings import Settings, read_settings
+from pipewren.settings import Settings
+from pipewren.settings_sources import read_settings
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from pipewren.engine.error_codes import FAULT_BY_CODE, NAME_BY_CODE, Fault
 from pipewren.errors import EngineError, PipewrenError
 from pipewren.project.reference import render_page as datafiles_page
 from pipewren.serve.metric_families import render_page as metrics_page
-from pipewren.settings import ENV_PREFIX, FILE_NAME, Settings
+from pipewren.settings import Settings
+from pipewren.settings_sources import ENV_PREFIX, FILE_NAME
 from pipewren.template.reference import render_page as templating_page
 
 DOCS = Path(__file__).parents[3] / "docs"

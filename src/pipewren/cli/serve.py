@@ -11,7 +11,8 @@ import click
 from pipewren.serve.bounds import HttpBounds
 from pipewren.serve.logs import LogOptions, make_tell, open_logs, write_line
 from pipewren.serve.supervisor import Ready, ServeOptions, supervise
-from pipewren.settings import Settings, address_space_bytes, read_settings
+from pipewren.settings import Settings
+from pipewren.settings_sources import address_space_bytes, read_settings
 
 
 def serve_project(flags: Mapping[str, Any], *, config: Path | None, example: bool) -> int:

@@ -10,7 +10,7 @@ import click
 from pipewren.access.startup import open_keyring
 from pipewren.access.token_value import read_key
 from pipewren.errors import StartError
-from pipewren.settings import read_settings
+from pipewren.settings_sources import read_settings
 from pipewren.storage.store import FILE_NAME, open_store
 from pipewren.storage.tokens import list_tokens
 from pipewren.storage.workspaces import ensure_workspace

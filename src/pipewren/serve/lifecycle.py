@@ -15,7 +15,7 @@ from typing import Any
 from pipewren.serve.app import App
 from pipewren.serve.logs import LogOptions, make_tell, write_line
 from pipewren.serve.server import Server
-from pipewren.settings import read_settings
+from pipewren.settings_sources import read_settings
 
 HEALTH_PAUSE_S = 0.5
 

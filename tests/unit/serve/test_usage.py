@@ -15,7 +15,7 @@ from pipewren.ingest.fixtures import Loaded
 from pipewren.serve.job_runner import Jobs, RunningJob
 from pipewren.serve.request_record import begin_record
 from pipewren.serve.usage import Operation, Usage, open_usage
-from pipewren.settings import read_settings
+from pipewren.settings_sources import read_settings
 from pipewren.storage.deployments import TableVersion
 from pipewren.storage.jobs import Job, JobStatus
 from pipewren.storage.store import Store, open_store
