@@ -15,6 +15,7 @@
     ├── TimedOut                 408  over the time limit
     ├── Conflict                 409  the name is taken
     ├── PayloadTooLarge          413
+    ├── ViewFailed               422  rows are in, but not in a materialised view
     ├── TooManyRequests          429
     ├── EngineError              400 or 500  ClickHouse's error, scrubbed; `.engine_code`
     ├── Unavailable              503  starting, stopping, or the disk reserve is reached
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 DOCS = "https://docs.tinybird.co"  # the host that observed answers use (templating.md section 9)
 
@@ -40,10 +41,11 @@ class PipewrenError(Exception):
     status: int = 500
     code: ClassVar[str] = "internal"
     documentation: str | None = None
-    # Of an error that came while the engine ran a statement: the name of the connection, and for
-    # how many seconds the statement had waited for it.
+    # Of an error that came while the engine ran a statement: the name of the connection, for how
+    # many seconds the statement had waited for it, and its `engine.contract.QuerySpan`, if any.
     connection: str = ""
     waited_s: float = 0.0
+    span: Any = None
 
     def __init__(self, message: str, *, documentation: str | None = None) -> None:
         super().__init__(message)
@@ -226,18 +228,22 @@ class TooManyRequests(PipewrenError):
 class EngineError(PipewrenError):
     """ClickHouse refused or failed a statement.
 
-    `engine_code` is its number (sent as X-DB-Exception-Code), `engine_name` its symbolic name.
+    `engine_code` is its number (sent as X-DB-Exception-Code), `engine_name` its symbolic name,
+    `view` the physical name of the materialised view that failed during an insert, "" for none.
     The text is scrubbed in `engine/errors.py`: no stack, version, path, query text or foreign name.
     """
 
     code = "engine"
     documentation = f"{DOCS}/api-reference/pipe-api.html"
 
-    def __init__(self, message: str, *, engine_code: int, engine_name: str, status: int) -> None:
+    def __init__(
+        self, message: str, *, engine_code: int, engine_name: str, status: int, view: str = ""
+    ) -> None:
         super().__init__(message)
         self.engine_code = engine_code
         self.engine_name = engine_name
         self.status = status
+        self.view = view
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -245,10 +251,23 @@ class EngineError(PipewrenError):
 
 
 class Unavailable(PipewrenError):
-    """The server is starting or stopping, or the disk reserve is reached."""
+    """The server is starting or stopping, or the disk reserve is reached. `retry_after_s` becomes
+    the `Retry-After` header."""
 
     status = 503
     code = "unavailable"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ViewFailed(PipewrenError):
+    """Rows are in their data source, and a materialised view refused them (data-apis.md section
+    1): sent again they would be there twice."""
+
+    status = 422
+    code = "view_failed"
 
 
 class StartError(PipewrenError):

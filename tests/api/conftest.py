@@ -15,6 +15,8 @@ import pytest_asyncio
 from pipewren.access.caller import build_keyring
 from pipewren.deploy.deployment import make_deployment
 from pipewren.engine.contract import Lane, Limits
+from pipewren.ingest.ingestion import Ingestion
+from pipewren.ingest.log import open_log
 from pipewren.project.assembly import parse_project
 from pipewren.serve.admission import Admission
 from pipewren.serve.app import App
@@ -133,13 +135,17 @@ def make_server(tmp_path: Path) -> Callable[..., Server]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def make_api(
-    make_server: Callable[..., Server],
+    make_server: Callable[..., Server], tmp_path: Path
 ) -> AsyncIterator[Callable[..., Awaitable[Api]]]:
     made: list[Api] = []
 
     async def make(engine: ScriptedEngine | None = None, **settings: Any) -> Api:
         engine = engine or ScriptedEngine({"SELECT": b'{"data":[]}'})
         server = make_server(engine, **settings)
+        log = open_log(tmp_path, fsync=False, require_room=engine.require_room)
+        server.ingestion = Ingestion(
+            engine, log, server.writes, tmp_path, max_log_bytes=10_000_000, flush_s=0.01
+        )
         app = App(no_lifespan)
         app.server = server
         transport = httpx2.ASGITransport(app=cast(Any, app), raise_app_exceptions=False)
@@ -150,6 +156,7 @@ async def make_api(
     yield make
     for api in made:
         await api.client.aclose()
+        await api.server.ingestion.close()
         api.server.store.close()
 
 

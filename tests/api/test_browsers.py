@@ -36,7 +36,7 @@ def path_of(route: Route) -> str:
 
 
 def is_for_browsers(path: str) -> bool:
-    return path.startswith(("/v0/pipes/", "/v0/sql"))
+    return path.startswith(("/v0/pipes/", "/v0/sql", "/v0/events"))
 
 
 def cors(answer: httpx2.Response) -> set[str]:
@@ -122,7 +122,7 @@ async def test_each_route_tells_its_methods_without_a_token(api: Api, route: Rou
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.pattern)
-async def test_only_endpoints_and_sql_are_for_scripts_of_other_sites(
+async def test_only_endpoints_sql_and_events_are_for_scripts_of_other_sites(
     api: Api, route: Route
 ) -> None:
     path = path_of(route)

@@ -138,3 +138,73 @@ async def test_what_was_acknowledged_survives_a_kill_and_its_token_is_remembered
         """
     )
     assert [json.loads(line) for line in lines] == [{"n": 50, "s": 49 * 50 // 2}]
+
+
+async def test_tokens_count_in_views_of_all_kinds_after_a_kill_in_the_middle_of_inserts(
+    program: Program,
+) -> None:
+    """Plain, aggregating, at the end of a chain, and over a table that keeps nothing."""
+    head = f"""
+        TABLES = (
+            "CREATE DATABASE w_1 ENGINE = Atomic",
+            "CREATE TABLE w_1.t (id UInt32) ENGINE = MergeTree ORDER BY id {SETTINGS}",
+            "CREATE TABLE w_1.p (id UInt32) ENGINE = MergeTree ORDER BY id {SETTINGS}",
+            "CREATE TABLE w_1.a (k UInt8, n AggregateFunction(count)) "
+            "ENGINE = AggregatingMergeTree ORDER BY k {SETTINGS}",
+            "CREATE TABLE w_1.s (k UInt8, n UInt64) "
+            "ENGINE = SummingMergeTree ORDER BY k {SETTINGS}",
+            "CREATE TABLE w_1.z (id UInt32) ENGINE = Null",
+            "CREATE TABLE w_1.y (id UInt32) ENGINE = MergeTree ORDER BY id {SETTINGS}",
+            "CREATE MATERIALIZED VIEW w_1.pv TO w_1.p AS SELECT id FROM w_1.t",
+            "CREATE MATERIALIZED VIEW w_1.av TO w_1.a AS "
+            "SELECT id % 3 AS k, countState() AS n FROM w_1.p GROUP BY k",
+            "CREATE MATERIALIZED VIEW w_1.sv TO w_1.s AS SELECT id % 2 AS k, 1 AS n FROM w_1.t",
+            "CREATE MATERIALIZED VIEW w_1.yv TO w_1.y AS SELECT id FROM w_1.z",
+        )
+        async def insert(engine, number):
+            body = b'[%d]' % number
+            for table in ("t", "z"):
+                await engine.insert(
+                    Insert("w_1", table, ("id",), "JSONCompactEachRow", body, f"token {{number}}")
+                )
+        """
+    process = program.start(
+        head
+        + """
+        async def main():
+            engine = await open_engine()
+            for table in TABLES:
+                await engine.execute(sql(table))
+            for number in range(10**6):
+                print(number, flush=True)
+                await insert(engine, number)
+        asyncio.run(main())
+        """
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    while int(process.stdout.readline()) < 30:
+        pass
+    process.send_signal(signal.SIGKILL)
+    begun = 31 + len(process.stdout.read().split())
+    process.wait()
+    process.stdout.close()
+    process.stdin.close()
+    lines = program.run(
+        head
+        + f"""
+        async def main():
+            engine = await open_engine()
+            for number in range({begun}):
+                await insert(engine, number)
+            query = (
+                "SELECT (SELECT count() FROM t), (SELECT count() FROM p), "
+                "(SELECT countMerge(n) FROM a), (SELECT sum(n) FROM s), (SELECT count() FROM y)"
+            )
+            answer = await engine.run(Statement(sql(query), "w_1", "JSONCompactEachRow"))
+            print(answer.body.decode(), end="")
+            await engine.close()
+        asyncio.run(main())
+        """
+    )
+    assert json.loads(lines[-1]) == [begun] * 5

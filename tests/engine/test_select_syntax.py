@@ -24,6 +24,7 @@ from pipewren.access.caller import build_keyring
 from pipewren.deploy.deployment import Deployment, make_deployment
 from pipewren.engine.contract import Lane, Limits, Statement
 from pipewren.engine.embedded import EmbeddedEngine
+from pipewren.engine.options import EngineOptions
 from pipewren.engine.profile import Profile, make_reader_profile, set_statement
 from pipewren.project.assembly import parse_project
 from pipewren.serve.admission import Admission
@@ -195,7 +196,7 @@ async def served(
     app = App(_no_lifespan)
     app.server = server
     transport = httpx2.ASGITransport(app=cast(Any, app), raise_app_exceptions=False)
-    profile = make_reader_profile(limits, (), max_query_bytes=262_144)
+    profile = make_reader_profile(limits, (), EngineOptions(Path()))
     free = Profile(tuple(one for one in profile.settings if one[0] != "readonly"))
     bare = bare_chdb.connect()
     bare.query(set_statement(free, "bare"))

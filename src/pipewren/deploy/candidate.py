@@ -17,6 +17,7 @@ from pipewren.deploy.few_at_once import take_a_breath
 from pipewren.errors import ProjectMistake
 from pipewren.project.assembly import assemble_steps, make_project, ordered_mistakes
 from pipewren.project.model import Connection, Datasource, Pipe, Project
+from pipewren.project.quarantine import SUFFIX
 from pipewren.sql.graph import CompiledPipe, compile_steps
 from pipewren.template.limits import TemplateLimits
 
@@ -70,7 +71,9 @@ def files_without_mistakes(
         names = [re.escape(PurePosixPath(file).stem.encode()) for file in gone]
         for file in gone:
             rest.pop(file, None)
-        named = re.compile(rb"(?<!\w)(?:" + b"|".join(names) + rb")(?!\w)")
+        named = re.compile(
+            rb"(?<!\w)(?:" + b"|".join(names) + rb")(?:" + SUFFIX.encode() + rb")?(?!\w)"
+        )
         gone = [file for file, content in rest.items() if named.search(content)]
     return rest
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipewren.project.model import Project
+from pipewren.project.quarantine import name_quarantines
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,9 @@ def _compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> KindChanges
 
 
 def changed_names(before: Project, after: Project) -> frozenset[str]:
-    """Pipes and data sources that are new, changed or gone."""
+    """Pipes, data sources and their quarantines that are new, changed or gone."""
     changes = compare_projects(before, after)
-    return frozenset(
-        name
-        for kind in (changes.datasources, changes.pipes)
-        for names in (kind.new, kind.changed, kind.deleted)
-        for name in names
+    datasources, pipes = (
+        {*kind.new, *kind.changed, *kind.deleted} for kind in (changes.datasources, changes.pipes)
     )
+    return frozenset(datasources | name_quarantines(datasources).keys() | pipes)

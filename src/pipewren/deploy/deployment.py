@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from pipewren.errors import NotFound
 from pipewren.project.model import NodeType, Project
+from pipewren.project.quarantine import name_quarantines
 from pipewren.sql.graph import CompiledPipe
 from pipewren.sql.service_datasources import SERVICE_DATASOURCES
 from pipewren.storage.deployments import StoredDeployment, TableVersion
@@ -42,9 +43,10 @@ class Endpoint:
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Deployment:
     """`endpoints` are by name and by id; `names` are those of data sources (those of the service
-    too) and pipes, which a template may choose from at run time; `database` is the one in which
-    names of data sources are aliases of this deployment's tables. `pipe_ids` and `pipe_times`
-    (created at) are by name, of all pipes."""
+    too), quarantines and pipes, which a template may choose from at run time; `database` is the one
+    in which names of data sources and quarantines are aliases of this deployment's tables.
+    `pipe_ids` and `pipe_times` (created at) are by name, of all pipes. `quarantines` has the data
+    source of each quarantine's name."""
 
     workspace: Workspace
     stored: StoredDeployment
@@ -55,6 +57,7 @@ class Deployment:
     names: frozenset[str]
     pipe_ids: Mapping[str, str] = field(default_factory=dict)
     pipe_times: Mapping[str, str] = field(default_factory=dict)
+    quarantines: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def database(self) -> str:
@@ -93,9 +96,18 @@ def make_deployment(
     for name in published_pipes(project):
         endpoint = Endpoint(name, pipe_ids[name], pipes[name])
         endpoints[name] = endpoints[endpoint.id] = endpoint
-    names = frozenset((*project.datasources, *project.pipes, *SERVICE_DATASOURCES))
+    quarantines = name_quarantines(project.datasources)
     return Deployment(
-        workspace, stored, project, pipes, endpoints, tables, names, pipe_ids, pipe_times or {}
+        workspace,
+        stored,
+        project,
+        pipes,
+        endpoints,
+        tables,
+        frozenset((*project.datasources, *quarantines, *project.pipes, *SERVICE_DATASOURCES)),
+        pipe_ids,
+        pipe_times or {},
+        quarantines,
     )
 
 

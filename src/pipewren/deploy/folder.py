@@ -8,6 +8,7 @@ from pipewren.deploy.deployment import Deployment
 from pipewren.deploy.inventory import list_tables
 from pipewren.deploy.live import finish_deletion, go_live
 from pipewren.deploy.prepare import assemble, prepare
+from pipewren.deploy.table_objects import physical_tables
 from pipewren.deploy.target import DeployTarget
 from pipewren.storage import deployments as stored
 from pipewren.storage.deployments import StoredDeployment, TableVersion
@@ -51,4 +52,9 @@ async def _is_whole(
 ) -> bool:
     present = await list_tables(target.engine, target.workspace.database)
     aliases = await list_tables(target.engine, live.database)
-    return aliases == set(live.tables) and all(one.table in present for one in tables.values())
+    wanted = physical_tables(tables)
+    return (
+        tables.keys() == live.tables.keys()
+        and aliases == wanted.keys()
+        and present.issuperset(wanted.values())
+    )

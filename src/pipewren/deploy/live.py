@@ -22,6 +22,7 @@ from pipewren.errors import ProjectErrors
 from pipewren.project.model import Project
 from pipewren.storage import deployments as stored
 from pipewren.storage.deployments import State, StoredDeployment, TableVersion
+from pipewren.storage.quarantine import quarantine_table
 from pipewren.storage.tokens import Scope, TokenChanges, merge_datafile_tokens
 
 
@@ -71,15 +72,17 @@ def stage(target: DeployTarget, deployment: Deployment) -> Deployment:
 
 async def finish_deletion(target: DeployTarget, record: StoredDeployment) -> None:
     """Drop what a DELETING deployment leaves: its database, and the tables that it alone named and
-    that going live gave up. Called when no request holds it any more."""
+    that going live gave up, quarantines too. Called when no request holds it any more."""
     database = target.workspace.database
     await drop_database(target.engine, target.store, record.database)
     with target.store.begin() as connection:
-        kept = {one.table for one in stored.list_table_versions(connection, target.workspace.id)}
-    for name, version in record.tables.items():
-        table = f"{name}__{version}"
-        if table not in kept:
-            await drop_object(target.engine, target.store, database, table)
+        known = stored.list_table_versions(connection, target.workspace.id)
+    kept = {table for one in known for table in (one.table, quarantine_table(one))}
+    for name, number in record.tables.items():
+        version = TableVersion(name, number, resource_id="", definition="")
+        for table in (version.table, quarantine_table(version)):
+            if table not in kept:
+                await drop_object(target.engine, target.store, database, table)
     with target.store.begin() as connection:
         stored.set_state(connection, record, State.DELETED)
 

@@ -15,25 +15,24 @@ from pipewren.deploy.candidate import Candidate, project_files
 from pipewren.deploy.changes import changed_names
 from pipewren.deploy.checks import check_statements
 from pipewren.deploy.databases import (
-    EngineObject,
     create_object,
     database_object,
     drop_database,
     drop_object,
-    new_uuid,
     remember_objects,
 )
 from pipewren.deploy.deployment import Deployment, known_columns, make_deployment
 from pipewren.deploy.inventory import count_rows, list_databases, list_tables
-from pipewren.deploy.tables import TablePlan, describe_change, plan_tables
+from pipewren.deploy.table_objects import alias_objects, table_objects
+from pipewren.deploy.tables import TablePlan, describe_change, plan_tables, without_quarantine
 from pipewren.deploy.target import DeployTarget
 from pipewren.deploy.views import ViewPlan, check_view, materialized_node, plan_views
 from pipewren.errors import EngineError, ProjectErrors, ProjectMistake
-from pipewren.project.ddl import table_ddl
 from pipewren.project.model import Datasource, Position
-from pipewren.sqltext import Sql, quote_identifier, quote_literal
+from pipewren.project.quarantine import quarantine_name
 from pipewren.storage import deployments as stored
 from pipewren.storage.deployments import Notes, State, StoredDeployment, TableVersion
+from pipewren.storage.quarantine import quarantine_table
 from pipewren.storage.store import now_text
 
 
@@ -62,6 +61,10 @@ async def prepare(
         candidate.project, versions, live=live.tables if live else None, present=present
     )
     mistakes = await find_changes_over_rows(target, tables, present)
+    mistakes += [
+        _quarantine_mistake(candidate.project.datasources[one.datasource])
+        for one in without_quarantine(tables.tables.values(), versions)
+    ]
     views, view_mistakes = await plan_views(
         target.engine,
         target.workspace,
@@ -96,7 +99,8 @@ async def prepare(
 
 async def undo(target: DeployTarget, record: StoredDeployment, errors: Notes = ()) -> None:
     """Drop what was made for a deployment that does not go live: its database, and the tables and
-    views that it alone has. With `errors` it is FAILED, else DELETED."""
+    views that it alone has; with a table goes its quarantine. With `errors` it is FAILED, else
+    DELETED."""
     database = target.workspace.database
     with target.store.begin() as connection:
         tables = stored.list_table_versions(connection, target.workspace.id)
@@ -115,7 +119,8 @@ async def undo(target: DeployTarget, record: StoredDeployment, errors: Notes = (
         and not any(one.has_table(version) for one in others)
     ]
     for version in own:
-        await drop_object(target.engine, target.store, database, version.table)
+        for table in (version.table, quarantine_table(version)):
+            await drop_object(target.engine, target.store, database, table)
     with target.store.begin() as connection:
         for version in own:
             stored.remove_table_version(connection, target.workspace.id, version)
@@ -229,17 +234,14 @@ async def _create_all(
     database = target.workspace.database
     there = await list_databases(target.engine, database)
     made = [database_object(one) for one in (database, record.database) if one not in there]
-    made += [
-        _table_object(candidate.project.datasources[name], database, version)
-        for name, version in plan.tables.items()
-        if version.table not in present
-    ]
-    made += [
-        _alias_object(record.database, name, database, version)
-        for name, version in plan.tables.items()
-    ]
+    made += table_objects(candidate.project, database, plan.tables, present)
+    made += alias_objects(record.database, database, plan.tables)
     remember_objects(target.store, made)
-    by_table = {version.table: name for name, version in plan.tables.items()}
+    by_table = {
+        table: name
+        for name, version in plan.tables.items()
+        for table in (version.table, quarantine_table(version))
+    }
     mistakes: list[ProjectMistake] = []
     for one in made:
         if one.database == record.database and mistakes:
@@ -255,20 +257,6 @@ async def _create_all(
         raise ProjectErrors(mistakes)
 
 
-def _table_object(datasource: Datasource, database: str, version: TableVersion) -> EngineObject:
-    ddl = table_ddl(datasource, database=database, table=version.table, uuid=new_uuid())
-    return EngineObject(database, version.table, ddl)
-
-
-def _alias_object(
-    database: str, name: str, source_database: str, version: TableVersion
-) -> EngineObject:
-    alias = f"{quote_identifier(database)}.{quote_identifier(name)}"
-    source = f"{quote_literal(source_database)}, {quote_literal(version.table)}"
-    ddl = Sql(f"CREATE TABLE {alias} UUID '{new_uuid()}' ENGINE = Alias({source})")
-    return EngineObject(database, name, ddl)
-
-
 async def _check_views(target: DeployTarget, deployment: Deployment) -> None:
     mistakes: list[ProjectMistake] = []
     for pipe in deployment.pipes.values():
@@ -280,6 +268,17 @@ async def _check_views(target: DeployTarget, deployment: Deployment) -> None:
                 mistakes.append(mistake)
     if mistakes:
         raise ProjectErrors(mistakes)
+
+
+def _quarantine_mistake(datasource: Datasource) -> ProjectMistake:
+    name = quarantine_name(datasource.name)
+    return ProjectMistake(
+        f"the data source {datasource.name} cannot have a quarantine: {name} is the table of a "
+        "data source that was deployed before",
+        file=datasource.position.file,
+        line=datasource.position.line,
+        hint="Give the data source another name",
+    )
 
 
 def _table_mistake(datasource: Datasource, error: EngineError) -> ProjectMistake:

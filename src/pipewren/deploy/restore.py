@@ -8,6 +8,8 @@ from pipewren.deploy.candidate import read_candidate
 from pipewren.deploy.checks import check_statements
 from pipewren.deploy.deployment import Deployment, make_deployment, with_columns
 from pipewren.deploy.prepare import assemble
+from pipewren.deploy.table_objects import add_quarantines
+from pipewren.deploy.tables import without_quarantine
 from pipewren.deploy.target import DeployTarget
 from pipewren.engine.contract import Engine
 from pipewren.errors import PipewrenError
@@ -65,4 +67,12 @@ async def _restore(
         {path: text.encode() for path, text in files.items()}, secrets=None, limits=limits
     )
     tables = {one.datasource: one for one in versions if record.has_table(one)}
+    taken = without_quarantine(tables.values(), versions)
+    for one in taken:
+        target.progress(
+            f"warning: the data source {one.datasource} has no quarantine, since a table has its "
+            "name that was deployed before"
+        )
+    wanted = {name: one for name, one in tables.items() if one not in taken}
+    await add_quarantines(target, record, candidate.project, wanted)
     return assemble(target, record, candidate, tables)

@@ -1,19 +1,20 @@
 """Which physical table each data source gets: its version now, or a new one.
 
 Tables have versioned names (`events__3`) in the workspace's database; a deployment's own database
-holds one `Alias` table per data source that points at them (design, decision 10). Nothing here
-touches the engine.
+holds one `Alias` table per data source that points at them (design, decision 10). Each has its
+quarantine beside it (`events_quarantine__3`). Nothing here touches the engine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import msgspec
 
 from pipewren.project.model import Datasource, Project
 from pipewren.storage.deployments import TableVersion, new_resource_id
+from pipewren.storage.quarantine import quarantine_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,13 @@ def plan_tables(
     """Compare a project with the tables there are. A data source whose definition is unchanged
     keeps its table; one that had left the project and comes back finds its rows again. `live` are
     the versions that are live, which count before newer ones; `present` the tables in the engine:
-    the name of one that is about to be dropped is not taken again."""
+    the name of one that is about to be dropped is not taken again. Nor is one of the quarantine of
+    another data source, which `events_quarantine` could have after `events` was there."""
     known: dict[str, list[TableVersion]] = {}
+    taken = set(present)
     for version in versions:
         known.setdefault(version.datasource, []).append(version)
+        taken |= {version.table, quarantine_table(version)}
     tables: dict[str, TableVersion] = {}
     new: list[TableVersion] = []
     changed: list[tuple[Datasource, TableVersion]] = []
@@ -55,13 +59,22 @@ def plan_tables(
         if current is not None:
             changed.append((datasource, current))
         number = before[-1].version + 1 if before else 1
-        while f"{name}__{number}" in present:
-            number += 1
         resource_id = current.resource_id if current is not None else new_resource_id()
         version = TableVersion(name, number, resource_id, definition)
+        while not taken.isdisjoint((version.table, quarantine_table(version))):
+            version = replace(version, version=version.version + 1)
         tables[name] = version
         new.append(version)
     return TablePlan(tables, tuple(new), tuple(changed))
+
+
+def without_quarantine(
+    tables: Iterable[TableVersion], versions: Iterable[TableVersion]
+) -> list[TableVersion]:
+    """Those of `tables` of whose quarantine the place is taken by a data source's own table, as it
+    may be where a Pipewren that knew no quarantines has made both."""
+    own = {version.table for version in versions}
+    return [one for one in tables if quarantine_table(one) in own]
 
 
 def definition_of(datasource: Datasource) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pipewren.deploy.databases import EngineObject, new_uuid
+from pipewren.deploy.table_objects import physical_tables
 from pipewren.engine.contract import Engine, Statement
 from pipewren.errors import BadRequest, EngineError, PipewrenError, ProjectMistake
 from pipewren.project.model import Datasource, NodeType, Project
@@ -42,6 +43,31 @@ def materialized_node(pipe: CompiledPipe) -> CompiledNode | None:
     if output is None or output.type is not NodeType.MATERIALIZED:
         return None
     return pipe.nodes[output.name]
+
+
+def find_feeders(pipes: Mapping[str, CompiledPipe], name: str) -> set[str]:
+    """Data sources whose inserts reach the data source `name`: itself, and what the views that
+    write to it read, and so on."""
+    feeders = {name}
+    while True:
+        found = set(feeders)
+        for pipe in pipes.values():
+            node = materialized_node(pipe)
+            if node is not None and node.node.attributes.get("datasource") in feeders:
+                found |= {one for each in pipe.nodes.values() for one in each.reads.names}
+        if found == feeders:
+            return feeders
+        feeders = found
+
+
+def feeds_views(pipes: Mapping[str, CompiledPipe], name: str) -> bool:
+    """Whether a materialised view reads the data source."""
+    return any(
+        name in node.reads.names
+        for pipe in pipes.values()
+        if materialized_node(pipe) is not None
+        for node in pipe.nodes.values()
+    )
 
 
 async def plan_views(
@@ -166,7 +192,7 @@ async def _define(
         await engine.parse(statement.sql),
         load_functions(engine.capabilities.version),
         database=workspace.database,
-        tables={name: version.table for name, version in tables.items()},
+        tables=physical_tables(tables),
         where=node.where,
     )
     select = await format_tree(engine, tree)

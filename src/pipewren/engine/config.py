@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from pipewren.engine import query_log
+from pipewren.engine.disk import kept_free_bytes
 from pipewren.engine.options import EngineOptions, server_memory_bytes
 
 FILE_NAME = "engine.xml"
@@ -48,7 +50,8 @@ def table_settings(options: EngineOptions) -> Mapping[str, int]:
     """Defaults of MergeTree tables. DDL states them too, since a table keeps what it was made with.
 
     Old parts stay for minutes, because a merge on a full disk replaces good parts by a broken one
-    (section 0.1); merges are synced, because what they replace had been.
+    (section 0.1); merges are synced, because what they replace had been. However much of a table
+    a full disk has broken, the rest of it must open.
     """
     return {
         "old_parts_lifetime": 480,
@@ -57,6 +60,8 @@ def table_settings(options: EngineOptions) -> Mapping[str, int]:
         "fsync_part_directory": int(options.fsync),
         "min_rows_to_fsync_after_merge": 1,
         "min_compressed_bytes_to_fsync_after_merge": 1,
+        "max_suspicious_broken_parts": 1_000_000,
+        "max_suspicious_broken_parts_bytes": 1_000_000_000_000_000,
     }
 
 
@@ -66,10 +71,15 @@ def render_config(options: EngineOptions, file: Path) -> str:
         f"  <{name}>{value}</{name}>\n" for name, value in server_settings(options).items()
     )
     tables = "".join(f"<{name}>{value}</{name}>" for name, value in table_settings(options).items())
+    kept = kept_free_bytes(options.disk_reserve_bytes)
+    disk = f"<keep_free_space_bytes>{kept}</keep_free_space_bytes>"
+    logs = query_log.CONFIG if options.query_log else ""
     users = escape(str(file))
     return (
         "<clickhouse>\n  <logger><level>none</level></logger>\n"
-        f"{server}  <merge_tree>{tables}</merge_tree>\n{_ROLES}"
+        f"{server}{logs}  <merge_tree>{tables}</merge_tree>\n{_ROLES}"
+        "  <storage_configuration><disks>"
+        f"<default>{disk}</default></disks></storage_configuration>\n"
         f"  <user_directories><users_xml><path>{users}</path></users_xml></user_directories>\n"
         "</clickhouse>\n"
     )

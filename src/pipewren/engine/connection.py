@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from pipewren.engine.contract import Insert, Result, Statement, Statistics
+from pipewren.engine.contract import Insert, QuerySpan, Result, Statement, Statistics
 from pipewren.engine.errors import Scrubber, translate_error
 from pipewren.engine.profile import Profile, set_statement
+from pipewren.engine.query_log import SpanClock
 from pipewren.errors import BadRequest, Unavailable
 from pipewren.sqltext import Sql, quote_identifier, quote_literal, trusted_sql
 
@@ -68,9 +69,19 @@ class ConnectionSource:
 
 class Connection:
     """`name` is its log_comment, by which KILL finds its query; `waited_s` for how long the work
-    under way had waited for it."""
+    under way had waited for it; `span` is that of the last query, where queries are logged."""
 
-    __slots__ = ("_database", "_profile", "_raw", "_source", "name", "replaced", "waited_s")
+    __slots__ = (
+        "_clock",
+        "_database",
+        "_profile",
+        "_raw",
+        "_source",
+        "name",
+        "replaced",
+        "span",
+        "waited_s",
+    )
 
     def __init__(self, source: ConnectionSource, profile: Profile, name: str) -> None:
         self._source = source
@@ -78,6 +89,8 @@ class Connection:
         self.name = name
         self.replaced = 0
         self.waited_s = 0.0
+        self.span: QuerySpan | None = None
+        self._clock = SpanClock(name) if profile.is_logged else None
         self._raw: RawConnection | None = None
         self._database = ""
         self._open()
@@ -88,10 +101,14 @@ class Connection:
             raw = self._raw
             if raw is None or statement.database != self._database:
                 raw = self._prepare(statement.database)
+            if self._clock is not None:
+                self._clock.begin()
             if statement.parameters:
                 answer = raw.query(statement.sql, statement.format, params=_escape(statement))
             else:
                 answer = raw.query(statement.sql, statement.format)
+            if self._clock is not None:
+                self.span = self._clock.end()
             # `bytes` copies; the memory view would dangle once `answer` is gone.
             return Result(answer.bytes(), self._count(answer))
         except Exception as error:  # noqa: BLE001 - whatever failed, the connection is dirty
@@ -102,12 +119,13 @@ class Connection:
         query, which must happen on this connection's thread."""
         sql, database = statement.sql, statement.database
         parameters = _escape(statement)
-        handle = self._do(
-            lambda raw: raw.send_query(sql, statement.format, params=parameters),
-            sql,
-            database,
-            statement.hidden,
-        )
+
+        def send(raw: RawConnection) -> Any:
+            if self._clock is not None:
+                self._clock.begin()
+            return raw.send_query(sql, statement.format, params=parameters)
+
+        handle = self._do(send, sql, database, statement.hidden)
         is_first, is_over = True, False
         try:
             while not is_over:
@@ -126,6 +144,8 @@ class Connection:
                     lambda raw: raw.streaming_cancel_query(handle), sql, database, statement.hidden
                 )
                 self._clean()
+            if self._clock is not None:
+                self.span = self._clock.end() or self.span
 
     def execute(self, sql: Sql, database: str | None) -> bytes:
         """Run DDL or an admin's statement; the answer as JSONCompactEachRow."""
@@ -136,17 +156,25 @@ class Connection:
 
         return self._do(query, sql, database or self._profile.database)
 
+    def execute_all(self, statements: Sequence[Sql]) -> bytes:
+        """One after the other; the answer to the last."""
+        return [self.execute(sql, None) for sql in statements][-1]
+
     def insert(self, insert: Insert) -> int:
         """Rows written, views included. A body counts whole or, beyond one block, by blocks."""
         sql = insert_statement(insert)
 
         def append(raw: RawConnection) -> int:
             failed = _count_failed_inserts(raw)
+            if self._clock is not None:
+                self._clock.begin()
             handle = raw.send_insert(sql, insert.format)
             try:
                 for part in _parts(insert.body):
                     raw.insert_append(handle, part)
                 written: int = raw.insert_done(handle).rows_written()
+                if self._clock is not None:
+                    self.span = self._clock.end()
             except Exception:
                 # Without it the connection refuses every later query.
                 with contextlib.suppress(RuntimeError):
@@ -211,9 +239,12 @@ class Connection:
             result_rows=answer.rows_read(),
             connection=self.name,
             waited_s=self.waited_s,
+            span=self.span,
         )
 
     def _fail(self, error: Exception, sql: str, hidden: tuple[str, ...] = ()) -> NoReturn:
+        if self._clock is not None:
+            self.span = self._clock.end()
         self._clean()
         if _NOT_UNICODE.search(str(error)):
             raise BadRequest("The statement or a parameter is not valid Unicode text.") from None

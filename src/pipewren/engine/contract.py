@@ -8,7 +8,7 @@ here knows of pipes, tokens or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -57,10 +57,26 @@ class Statement(msgspec.Struct, frozen=True):
     hidden: tuple[str, ...] = ()
 
 
+class QuerySpan(msgspec.Struct, frozen=True):
+    """By what a query is found in the query log: the connection that ran it, and when, in
+    microseconds of Unix time. A connection runs one query at a time."""
+
+    connection: str
+    began_us: int
+    ended_us: int
+
+
+class QueryCost(msgspec.Struct, frozen=True):
+    """What the query log tells of a query: CPU time of all its threads, and its peak of memory."""
+
+    cpu_s: float
+    memory_bytes: int
+
+
 class Statistics(msgspec.Struct, frozen=True):
     """What the engine counted: seconds, rows and bytes *scanned*, rows of the result. `connection`
     is the name by which the engine knows the connection that ran it (its log_comment), `waited_s`
-    for how long the statement waited for one."""
+    for how long the statement waited for one. `span` is None where no query log is kept."""
 
     elapsed_s: float = 0.0
     rows_read: int = 0
@@ -68,6 +84,7 @@ class Statistics(msgspec.Struct, frozen=True):
     result_rows: int = 0
     connection: str = ""
     waited_s: float = 0.0
+    span: QuerySpan | None = None
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -97,7 +114,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What this engine is and cannot do."""
+    """What this engine is and cannot do. `knows_cpu_time`: it keeps a query log."""
 
     name: str
     version: str
@@ -106,8 +123,8 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class EngineHealth:
-    """`ready` answers queries; `reason` says why not; `writable` is
-    False below the disk reserve."""
+    """`ready` answers queries; `writable` is False below the disk reserve; `reason` says why not,
+    of either."""
 
     ready: bool
     writable: bool
@@ -160,6 +177,12 @@ class Engine(Protocol):
         whole document (engine-chdb.md section 1). The caller must exhaust or close it."""
         ...
 
+    async def read_rows(self, statement: Statement) -> Result:
+        """Run one SELECT over rows that come with it as parameters, by the table function
+        `format`, which readers may not call. The statement is Pipewren's own text: it runs with
+        all rights, and can still write nothing."""
+        ...
+
     async def execute(self, sql: Sql, *, database: str | None = None) -> None:
         """Run one DDL or admin statement on the admin connection. Raises `Unavailable` when the
         free disk space is below the reserve (DROP, TRUNCATE and DETACH still run)."""
@@ -167,7 +190,14 @@ class Engine(Protocol):
 
     async def insert(self, insert: Insert) -> int:
         """Insert rows on the writer connection; returns the rows written, views included (also
-        those that deduplication dropped). Raises `Unavailable` below the disk reserve."""
+        those that deduplication dropped). Raises `Unavailable` below the disk reserve, and where
+        rows may not have reached the disk: repeated with its token, after the restart that
+        follows, the insert is exact. `insert_errors.classify_insert_error` tells failures apart."""
+        ...
+
+    def require_room(self, coming_bytes: int) -> None:
+        """Raise `Unavailable` unless the process may write so many bytes beside the engine: for
+        all that it writes into the data directory. From any thread; costs a statvfs."""
         ...
 
     async def parse(self, sql: str) -> dict[str, Any]:
@@ -183,6 +213,11 @@ class Engine(Protocol):
     async def figures(self) -> Mapping[str, int]:
         """What ClickHouse counts of itself, by the names of `figures.FIGURES`; costs a query of
         some milliseconds, which waits for no other."""
+        ...
+
+    async def query_costs(self, spans: Collection[QuerySpan]) -> Mapping[QuerySpan, QueryCost]:
+        """What queries that are over have cost; none for those of which that is not certain, and
+        without a query log. Costs a query of some milliseconds."""
         ...
 
     async def close(self) -> None:

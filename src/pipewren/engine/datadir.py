@@ -11,6 +11,7 @@ cause goes to stderr only), so a lock of our own stands beside its lock, to say 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pipewren.engine.options import EngineOptions
 from pipewren.errors import StartError
 
 FORMAT_VERSION = 1
+_HOLDER_BYTES = 32
 _FORBIDDEN = frozenset("?&#'\"\\\n\0")  # the path stands in a connection string
 
 
@@ -48,10 +50,7 @@ def open_data_dir(options: EngineOptions) -> DataDir:
         lock = _take_lock(path)
         try:
             _check_format(path)
-            # Written aside and renamed: a full disk must not leave half a configuration.
-            fresh = config_file.with_suffix(".new")
-            fresh.write_text(render_config(options, config_file), encoding="utf-8")
-            fresh.replace(config_file)
+            _write_config(config_file, render_config(options, config_file))
         except BaseException:
             os.close(lock)
             raise
@@ -72,7 +71,7 @@ def _take_lock(path: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(lock, 32).decode("ascii", "replace").strip()
+        holder = os.read(lock, _HOLDER_BYTES).decode("ascii", "replace").strip()
         os.close(lock)
         process = f" (process {holder})" if holder else ""
         raise StartError(
@@ -82,9 +81,20 @@ def _take_lock(path: Path) -> int:
     except BaseException:
         os.close(lock)
         raise
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    # In place, since a full disk has no room for a file that was emptied; it only tells a person.
+    with contextlib.suppress(OSError):
+        os.pwrite(lock, f"{os.getpid()}\n".ljust(_HOLDER_BYTES).encode(), 0)
     return lock
+
+
+def _write_config(file: Path, text: str) -> None:
+    """Not where it says the same already: a server must start on a full disk too."""
+    if file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text:
+        return
+    # Written aside and renamed: a full disk must not leave half a configuration.
+    fresh = file.with_suffix(".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
 
 
 def _check_format(path: Path) -> None:

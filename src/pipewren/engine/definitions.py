@@ -94,6 +94,19 @@ def require_definitions(data_dir: Path) -> None:
         )
 
 
+def remove_broken_mutations(data_dir: Path) -> list[Path]:
+    """Remove mutations (ALTER TABLE ... UPDATE or DELETE) whose file a full disk cut off: they keep
+    the directory from opening, and had failed for whoever asked for them."""
+    removed = []
+    for file in (data_dir / "engine").glob("store/*/*/mutation_*.txt"):
+        text = file.read_bytes()
+        whole = text.startswith(b"format version: ") and b"\ncommands: " in text
+        if not (whole and text.endswith(b"\n")):
+            file.unlink()
+            removed.append(file)
+    return removed
+
+
 def restore_definitions(data_dir: Path, definitions: Mapping[tuple[str, str], str]) -> list[Path]:
     """Write every broken definition again from `definitions` (database, object) -> statement.
 

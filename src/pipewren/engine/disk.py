@@ -9,12 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipewren.errors import Unavailable
-from pipewren.sqltext import trusted_sql
 
-# The only trace of a write that the disk refused.
-FAILED_WRITES_QUERY = trusted_sql(
-    "SELECT sum(value) FROM system.events WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'"
-)
+_ENGINE_PART = 4  # of the reserve, which the engine keeps free
 
 # These free space, so they run below the reserve as well; the rest writes definitions or rows.
 _FREEING = re.compile(
@@ -48,10 +44,17 @@ class DiskReserve:
             raise Unavailable(
                 f"The disk is nearly full: {free // 1_000_000} MB are free, and "
                 f"{self.reserve_bytes // 1_000_000} MB are kept in reserve. Reading goes on; "
-                "nothing can be written until space is freed or the reserve is lowered."
+                "nothing can be written until space is freed or the reserve is lowered.",
+                retry_after_s=5,
             )
 
 
 def frees_space(sql: str) -> bool:
     """True for statements that may run below the reserve: DROP, TRUNCATE, DETACH, KILL, SYSTEM."""
     return _FREEING.match(sql) is not None
+
+
+def kept_free_bytes(reserve_bytes: int) -> int:
+    """`keep_free_space_bytes` of the engine's disk. Below it TRUNCATE and DROP PARTITION fail too,
+    so it is less than the reserve, and enough for what the server itself writes."""
+    return reserve_bytes // _ENGINE_PART

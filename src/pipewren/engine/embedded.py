@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import msgspec
 
-from pipewren.engine import config, datadir, definitions
+from pipewren.engine import config, datadir, definitions, insert_tokens, query_log
 from pipewren.engine.cancel import Canceller
 from pipewren.engine.connection import Connection, ConnectionSource
 from pipewren.engine.contract import (
@@ -32,23 +34,35 @@ from pipewren.engine.contract import (
     Lane,
     Limits,
     PoolState,
+    QueryCost,
+    QuerySpan,
     Result,
     Statement,
 )
 from pipewren.engine.delivery import Delivery
-from pipewren.engine.disk import FAILED_WRITES_QUERY, DiskReserve, frees_space
+from pipewren.engine.disk import frees_space, kept_free_bytes
+from pipewren.engine.disk_guard import DiskGuard, count_failed_writes
 from pipewren.engine.errors import make_scrubber
 from pipewren.engine.figures import FIGURES_QUERY, read_figures
 from pipewren.engine.options import EngineOptions, heavy_limits, light_connections
 from pipewren.engine.pool import WorkerPool
-from pipewren.engine.profile import Profile, make_admin_profile, make_reader_profile
+from pipewren.engine.profile import (
+    Profile,
+    make_admin_profile,
+    make_reader_profile,
+    make_rows_profile,
+)
 from pipewren.engine.stream import EmbeddedStream
 from pipewren.engine.trees import decode_tree
-from pipewren.errors import BadRequest, EngineError, PipewrenError, StartError, Unavailable
+from pipewren.errors import BadRequest, EngineError, PipewrenError, StartError
 from pipewren.sqltext import Sql, trusted_sql
 
+_log = logging.getLogger("pipewren.engine")
+
 _WATCH_PAUSE_S = 0.05
+_DISK_PAUSE_S = 1.0
 _FIGURES_S = 5.0  # at most, for waiting and for running
+_KEPT_FREE = trusted_sql("SELECT toString(keep_free_space) FROM system.disks")
 _PARSE = trusted_sql("SELECT parseQueryToJSON({q:String})")
 
 
@@ -62,13 +76,13 @@ class EmbeddedEngine:
         source: ConnectionSource,
         first: Connection,
         version: str,
+        disk: DiskGuard,
     ) -> None:
         self._options = options
         self._data_dir = data_dir
         self._source = source
         self._version = version
-        self._disk = DiskReserve(data_dir.path, options.disk_reserve_bytes)
-        self._failed_writes = 0
+        self._disk = disk
         self._is_closed = False
         self._lost_at_close = 0
         delivery = self._delivery = Delivery(asyncio.get_running_loop())
@@ -106,10 +120,13 @@ class EmbeddedEngine:
             ),
         }
         admin = make_admin_profile(options)
-        self._writer = make_pool("writer", 1, admin)
+        self._writer = make_pool("writer", 1, make_admin_profile(options, writes=True))
         self._admin = make_pool("admin", 1, admin)
         self._figures = make_pool("figures", 1, admin, _FIGURES_S)
-        self._watcher = asyncio.create_task(self._watch())
+        self._watchers = (
+            asyncio.create_task(self._watch()),
+            asyncio.create_task(self._watch_disk()),
+        )
 
     @classmethod
     async def open(cls, options: EngineOptions) -> EmbeddedEngine:
@@ -122,6 +139,8 @@ class EmbeddedEngine:
         first: Connection | None = None
         try:
             definitions.require_definitions(data_dir.path)
+            definitions.remove_broken_mutations(data_dir.path)
+            insert_tokens.mend_token_logs(data_dir.path)
             source = ConnectionSource(
                 str(data_dir.engine_path),
                 str(data_dir.config_file),
@@ -132,11 +151,14 @@ class EmbeddedEngine:
                     Connection, source, make_admin_profile(options), "cancel-1"
                 )
                 version = await asyncio.to_thread(_check_server, first, options)
+                disk = await asyncio.to_thread(_guard_disk, first, data_dir.path, options)
+                if options.query_log:
+                    await asyncio.to_thread(first.execute_all, query_log.MAKE)
             except (RuntimeError, EngineError) as error:
                 raise StartError(
                     f"ClickHouse does not start on {data_dir.engine_path}: {error}"
                 ) from None
-            return cls(options, data_dir, source, first, version)
+            return cls(options, data_dir, source, first, version, disk)
         except BaseException:
             if first is not None:
                 first.close()
@@ -145,7 +167,7 @@ class EmbeddedEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(name="chdb", version=self._version)
+        return Capabilities("chdb", self._version, knows_cpu_time=self._options.query_log)
 
     @property
     def connection_string(self) -> str:
@@ -155,12 +177,7 @@ class EmbeddedEngine:
 
     async def run(self, statement: Statement) -> Result:
         """Run one SELECT; the whole result is in memory. See `contract.Engine`."""
-        result: Result = await self._lanes[statement.lane].run(
-            lambda connection: connection.run(statement),
-            profile=self._profile(statement),
-            limit_s=statement.limits.max_execution_time_s,
-        )
-        return result
+        return await self._run(statement, self._profile(statement))
 
     def stream(self, statement: Statement) -> EmbeddedStream:
         """Run one SELECT in chunks. See `contract.Engine`."""
@@ -168,12 +185,18 @@ class EmbeddedEngine:
             statement, self._lanes[statement.lane], self._delivery, self._profile(statement)
         )
 
+    async def read_rows(self, statement: Statement) -> Result:
+        """Run one SELECT over rows that come with it. See `contract.Engine`."""
+        profile = make_rows_profile(self._reader(statement.limits, statement.settings))
+        return await self._run(statement, profile)
+
     async def execute(self, sql: Sql, *, database: str | None = None) -> None:
         """Run one DDL or admin statement. See `contract.Engine`."""
         if not frees_space(sql):
-            self._require_writable()
-        failed = await self._admin.run(lambda connection: _execute(connection, sql, database))
-        self._require_written(failed)
+            self._disk.require()
+        await self._admin.run(
+            lambda connection: self._disk.run(connection, lambda on: on.execute(sql, database))
+        )
 
     async def insert(self, insert: Insert) -> int:
         """Insert rows; returns the rows written. See `contract.Engine`.
@@ -183,13 +206,20 @@ class EmbeddedEngine:
         """
         if not insert.format.isalnum():
             raise BadRequest(f"Unknown input format {insert.format!r}.")
-        self._require_writable(coming_bytes=len(insert.body))
-        written, failed = await asyncio.shield(
-            asyncio.ensure_future(self._writer.run(lambda connection: _insert(connection, insert)))
-        )
-        self._require_written(failed)
-        rows: int = written
+        self._disk.require(len(insert.body))
+
+        def write(connection: Connection) -> tuple[int, QuerySpan | None]:
+            written = self._disk.run(connection, lambda on: on.insert(insert))
+            return written, connection.span
+
+        rows: int
+        rows, span = await asyncio.shield(asyncio.ensure_future(self._writer.run(write)))
+        query_log.note_insert(span)
         return rows
+
+    def require_room(self, coming_bytes: int) -> None:
+        """See `contract.Engine`."""
+        self._disk.require(coming_bytes)
 
     async def parse(self, sql: str) -> dict[str, Any]:
         """The tree of ClickHouse's own parser. See `contract.Engine`."""
@@ -211,20 +241,22 @@ class EmbeddedEngine:
         reason = None
         if self._is_closed:
             lost, reason = self._lost_at_close, "The engine is closed."
-        elif self._failed_writes:
-            reason = "The disk refused a write of the engine: free space, then restart the server."
+        elif self._disk.reason is not None:
+            reason = self._disk.reason
         elif any(pool.is_exhausted for pool in pools) or self._has_lost_half():
             reason = "Queries that do not stop hold every connection: restart the server."
         elif self._canceller.failure is not None:
             reason = "Queries cannot be cancelled: restart the server."
+        is_ready = reason is None
+        reason = reason or self._disk.reason_not_to_write()
         return EngineHealth(
-            ready=reason is None,
-            writable=reason is None and self._disk.is_writable(),
+            ready=is_ready,
+            writable=reason is None,
             reason=reason,
             lost_connections=lost,
             detail={
                 "disk_free_bytes": self._disk.free_bytes(),
-                "failed_writes": self._failed_writes,
+                "failed_writes": self._disk.failed_writes,
                 "kills": self._canceller.kills,
             },
         )
@@ -240,6 +272,16 @@ class EmbeddedEngine:
         )
         return read_figures(body)
 
+    async def query_costs(self, spans: Collection[QuerySpan]) -> Mapping[QuerySpan, QueryCost]:
+        """See `contract.Engine`."""
+        if not self._options.query_log or not spans:
+            return {}
+        statements = (query_log.FLUSH, query_log.costs_query(spans))
+        body: bytes = await self._figures.run(
+            lambda connection: connection.execute_all(statements), limit_s=_FIGURES_S
+        )
+        return query_log.match_costs(spans, body)
+
     async def close(self) -> None:
         """Stop taking work, let inserts and DDL end, kill queries, close all connections.
 
@@ -248,9 +290,9 @@ class EmbeddedEngine:
         if self._is_closed:
             return
         self._is_closed = True
-        self._watcher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._watcher
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
         for pool in (*self._lanes.values(), self._figures):
             pool.begin_close()
         for pool in (self._writer, self._admin):
@@ -275,23 +317,21 @@ class EmbeddedEngine:
         return Connection(self._source, profile, name)
 
     def _reader(self, limits: Limits, settings: tuple[tuple[str, str], ...] = ()) -> Profile:
-        return make_reader_profile(limits, settings, max_query_bytes=self._options.max_query_bytes)
+        return make_reader_profile(limits, settings, self._options)
+
+    async def _run(self, statement: Statement, profile: Profile | None) -> Result:
+        result: Result = await self._lanes[statement.lane].run(
+            lambda connection: connection.run(statement),
+            profile=profile,
+            limit_s=statement.limits.max_execution_time_s,
+        )
+        return result
 
     def _profile(self, statement: Statement) -> Profile | None:
         """None for the lane's own profile, which is the common and cheap case."""
         if not statement.settings and statement.limits == self._limits[statement.lane]:
             return None
         return self._reader(statement.limits, statement.settings)
-
-    def _require_writable(self, *, coming_bytes: int = 0) -> None:
-        if self._failed_writes:
-            raise _broken_disk()
-        self._disk.require(coming_bytes=coming_bytes)
-
-    def _require_written(self, failed_writes: int) -> None:
-        if failed_writes:
-            self._failed_writes = failed_writes
-            raise _broken_disk()
 
     async def _watch(self) -> None:
         pools = (*self._lanes.values(), self._writer, self._admin, self._figures)
@@ -301,6 +341,13 @@ class EmbeddedEngine:
             now = monotonic()
             for pool in pools:
                 pool.watch(now)
+
+    async def _watch_disk(self) -> None:
+        """A merge that fails tells nobody."""
+        while True:
+            await asyncio.sleep(_DISK_PAUSE_S)
+            with contextlib.suppress(PipewrenError):
+                await self._figures.run(self._disk.watch, limit_s=_FIGURES_S)
 
 
 def _check_server(connection: Connection, options: EngineOptions) -> str:
@@ -320,29 +367,24 @@ def _check_server(connection: Connection, options: EngineOptions) -> str:
                 f"ClickHouse did not take the configuration: {name} is {actual}, not {value}. "
                 "Was another engine opened in this process before?"
             )
+    kept = kept_free_bytes(options.disk_reserve_bytes)
+    if [str(kept)] != msgspec.json.decode(connection.execute(_KEPT_FREE, None)):
+        raise StartError("ClickHouse did not take the configuration: keep_free_space_bytes.")
     body = connection.execute(trusted_sql("SELECT version()"), None)
     version: str = msgspec.json.decode(body)[0]
     return version
 
 
-def _execute(connection: Connection, sql: Sql, database: str | None) -> int:
-    connection.execute(sql, database)
-    return _count_failed_writes(connection)
-
-
-def _insert(connection: Connection, insert: Insert) -> tuple[int, int]:
-    return connection.insert(insert), _count_failed_writes(connection)
-
-
-def _count_failed_writes(connection: Connection) -> int:
-    return int(msgspec.json.decode(connection.execute(FAILED_WRITES_QUERY, None))[0])
-
-
-def _broken_disk() -> PipewrenError:
-    return Unavailable(
-        "The disk refused a write of the engine, so that what was written last may be lost. "
-        "Nothing is written until the server has been restarted; free disk space first."
-    )
+def _guard_disk(connection: Connection, path: Path, options: EngineOptions) -> DiskGuard:
+    """After a full disk: see that the repetition of lost inserts is no duplicate."""
+    for lost in insert_tokens.forget_lost_inserts(lambda sql: connection.execute(sql, None)):
+        _log.warning(
+            "%d inserts into %s.%s could not be written and count as not made",
+            lost.tokens,
+            lost.database,
+            lost.table,
+        )
+    return DiskGuard(path, options.disk_reserve_bytes, count_failed_writes(connection))
 
 
 def _join(pools: tuple[WorkerPool, ...], timeout_s: float) -> bool:

@@ -19,6 +19,7 @@ from pipewren.engine.error_codes import (
     CANNOT_READ_ALL_DATA,
     MEMORY_LIMIT_EXCEEDED,
     NAME_BY_CODE,
+    NOT_ENOUGH_SPACE,
     QUERY_WAS_CANCELLED,
     SYNTAX_ERROR,
     UNKNOWN,
@@ -27,7 +28,7 @@ from pipewren.engine.error_codes import (
 )
 from pipewren.engine.error_codes import RESULT_TOO_LARGE as RESULT_TOO_LARGE
 from pipewren.engine.hidden_values import hide_values
-from pipewren.errors import EngineError, PipewrenError, TimedOut
+from pipewren.errors import EngineError, PipewrenError, TimedOut, Unavailable
 
 _CODE = re.compile(r"Code: (\d+)")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
@@ -78,6 +79,9 @@ _EXPRESSIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _QUERY_TEXT = re.compile(r"\.?(?: Actual:?| Got:?)?(?:^| )\(?SELECT (?!without\b).*", re.DOTALL)
 _ILLEGAL_AGGREGATION = 184  # prints the call with its arguments
+# A chain of views names the one that failed first.
+_VIEW = re.compile(r"while pushing to view (?:`[^`]+`|\w+)\.(?:`([^`]+)`|(\w+))")
+_NO_SPACE = "No space left on device"  # where the engine could not even make a file
 _THROWN_BY_AUTHOR = 395  # `throwIf(x, 'text')`: the text is meant for the caller
 _NAMING_CODES = frozenset({36, 57, 60, 81, 218, 291, 390, 482, 519})
 # Their texts are dumps of the engine's structures, constants of the statement among them.
@@ -153,9 +157,15 @@ def translate_error(
     values that neither it nor the log may show.
 
     The message reads `[Error] <text>. (<NAME>)` (endpoints.md section 4). Time limits become
-    `TimedOut`, everything else `EngineError` with the status of `error_codes.find_fault`.
+    `TimedOut`, a full disk `Unavailable`, everything else `EngineError` with the status of
+    `error_codes.find_fault`.
     """
     error = read_error(raw)
+    if error.code == NOT_ENOUGH_SPACE or _NO_SPACE in raw:
+        return Unavailable(
+            "The disk has no room left for what the statement writes. Free disk space, and try "
+            "again."
+        )
     fault = find_fault(error.code)
     text = error.text
     if fault is Fault.TIME:
@@ -182,6 +192,7 @@ def translate_error(
         engine_code=error.code,
         engine_name=error.name,
         status=fault.status,
+        view=_read_view(raw),
     )
 
 
@@ -206,6 +217,11 @@ def withhold_details(error: EngineError) -> EngineError:
         engine_name=error.engine_name,
         status=error.status,
     )
+
+
+def _read_view(raw: str) -> str:
+    match = _VIEW.search(raw)
+    return match[1] or match[2] if match else ""
 
 
 def _hide(error: EngineText, sql: str, scrubber: Scrubber) -> str:

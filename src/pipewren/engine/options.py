@@ -32,6 +32,7 @@ class EngineOptions:
     max_query_bytes: int = 262_144
     disk_reserve_bytes: int = 1_000_000_000
     fsync: bool = False
+    query_log: bool = False  # for `query_costs`; docs/engine.md has what it takes
     mark_cache_bytes: int = 268_435_456  # ClickHouse's default of 5 GB is no bound on a laptop
     background_threads: int = 2
     profiles_per_worker: int = 4  # connections that a worker keeps beside its pooled one

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipewren.engine import query_log
 from pipewren.engine.config import READER_ROLE
 from pipewren.engine.contract import Limits
 from pipewren.engine.options import EngineOptions, write_memory_bytes
@@ -20,7 +21,7 @@ from pipewren.sqltext import Sql, quote_literal, trusted_sql
 _COMMON: tuple[tuple[str, str], ...] = (
     ("session_timezone", "UTC"),
     ("implicit_select", "0"),  # else `selec` is a SELECT
-    ("log_queries", "0"),
+    query_log.NO_LOG,
     ("http_max_tries", "1"),
 )
 
@@ -65,7 +66,8 @@ RESERVED_SETTINGS = frozenset(
         "result_overflow_mode",
         "timeout_overflow_mode",
     }
-    | {"allow_reorder_prewhere_conditions"}
+    | {"allow_reorder_prewhere_conditions", "log_profile_events"}
+    | {name for name, _ in query_log.SETTINGS}
 )
 
 
@@ -77,9 +79,14 @@ class Profile:
     role: str | None = None
     database: str = "system"  # never `default`: its bare names are files (engine-compat.md)
 
+    @property
+    def is_logged(self) -> bool:
+        """Whether what its connections run is in the query log."""
+        return query_log.SETTINGS[0] in self.settings
+
 
 def make_reader_profile(
-    limits: Limits, settings: tuple[tuple[str, str], ...], *, max_query_bytes: int
+    limits: Limits, settings: tuple[tuple[str, str], ...], options: EngineOptions
 ) -> Profile:
     """A read-only profile. Raises EngineError for a setting that a statement may not change."""
     for name, _ in settings:
@@ -98,23 +105,35 @@ def make_reader_profile(
         "max_result_bytes": str(limits.max_result_bytes),
         "max_threads": str(limits.max_threads),
         "max_rows_to_read": str(limits.max_rows_to_read),
-        "max_query_size": str(max_query_bytes),
+        "max_query_size": str(options.max_query_bytes),
     }
+    if options.query_log:
+        merged |= query_log.SETTINGS
     merged |= dict(settings)
     return Profile((*merged.items(), ("readonly", "1")), role=READER_ROLE)
 
 
-def make_admin_profile(options: EngineOptions) -> Profile:
-    """For DDL, KILL and inserts: all rights, no time limit, but a bound on memory, since a
-    runaway `INSERT ... SELECT` takes the process's (engine-compat.md)."""
+def make_rows_profile(reader: Profile) -> Profile:
+    """For rows that come with a statement of Pipewren's own: the function `format` counts as making
+    a table, which neither the role nor `readonly=1` allows. Nothing can be written by it."""
+    return Profile((*reader.settings[:-1], ("readonly", "2")))
+
+
+def make_admin_profile(options: EngineOptions, *, writes: bool = False) -> Profile:
+    """For DDL, KILL and, where it `writes`, inserts: all rights, no time limit, but a bound on
+    memory, since a runaway `INSERT ... SELECT` takes the process's (engine-compat.md)."""
+    logs = query_log.SETTINGS if writes and options.query_log else ()
     return Profile(
         (
-            *_COMMON,
+            *(dict(_COMMON) | dict(logs)).items(),
             *_COMPATIBILITY,
             ("max_memory_usage", str(write_memory_bytes(options))),
             ("max_query_size", str(max(options.max_query_bytes, 4_194_304))),
             # Column sets and VALUES go through expressions of any depth; the rest is the default.
             ("input_format_skip_unknown_fields", "0"),
+            # The pieces that a body of over 10 MB is parsed in are part of its token: once by
+            # `send_insert` and once in the statement, the same rows would be in twice.
+            ("input_format_parallel_parsing", "0"),
             ("show_table_uuid_in_table_create_query_if_not_nil", "1"),
         )
     )

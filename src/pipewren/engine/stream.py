@@ -6,8 +6,10 @@ import asyncio
 from collections import deque
 from queue import SimpleQueue
 
+from msgspec.structs import replace
+
 from pipewren.engine.connection import Connection
-from pipewren.engine.contract import Result, Statement, Statistics
+from pipewren.engine.contract import QuerySpan, Result, Statement, Statistics
 from pipewren.engine.delivery import Delivery
 from pipewren.engine.job import Job
 from pipewren.engine.outcome import Outcome
@@ -99,6 +101,12 @@ class EmbeddedStream:
                     break
         finally:
             chunks.close()
+        if connection.span is not None:
+            self._delivery.call(self._note_span, connection.span)
+
+    def _note_span(self, span: QuerySpan) -> None:
+        """When the query is over, and before its outcome is there."""
+        self.statistics = replace(self.statistics, span=span)
 
     def _push(self, chunk: Result) -> None:
         before, more = self.statistics, chunk.statistics

@@ -79,13 +79,14 @@ class Worker(threading.Thread):
         if not job.start(connection.name, monotonic()):
             return
         self.current = job
-        connection.waited_s = job.waited_s
+        connection.waited_s, connection.span = job.waited_s, None
         try:
             outcome = job.act(connection)
         except BaseException as failure:  # noqa: BLE001 - it goes to whoever awaits the job
             error = failure
             if isinstance(failure, PipewrenError):
                 failure.connection, failure.waited_s = connection.name, job.waited_s
+                failure.span = connection.span
         kill_returned = job.end()
         self.current = None
         if self._queue.qsize() > _BACKLOG and monotonic() - job.started_at < _QUICK_S:

@@ -45,6 +45,12 @@ class WriteGate:
             door.writers -= 1
             door.wake()
 
+    async def opened(self, workspace_id: str) -> None:
+        """Until no deployment is going live."""
+        door = self._doors.get(workspace_id)
+        while door is not None and door.is_closed:
+            await _wait(door)
+
     @asynccontextmanager
     async def closed(self, workspace_id: str) -> AsyncGenerator[None, None]:
         """Nothing is written inside; one at a time."""

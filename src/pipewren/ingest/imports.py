@@ -24,7 +24,7 @@ from pipewren.engine.contract import Engine, Insert
 from pipewren.errors import BadRequest, EngineError, PipewrenError
 from pipewren.ingest import scratch
 from pipewren.ingest.bad_rows import describe_bad_row, is_of_rows, reason_of
-from pipewren.ingest.gate import WriteGate
+from pipewren.ingest.ingestion import Ingestion
 from pipewren.ingest.row_files import INPUT_SETTINGS, Piece, RowFile, cut_file
 from pipewren.project.engines import ENGINES
 from pipewren.project.model import Datasource
@@ -47,7 +47,7 @@ class Import:
 
     engine: Engine
     store: Store
-    gate: WriteGate
+    ingestion: Ingestion
     id: str
     file: RowFile
     workspace_id: str
@@ -96,11 +96,12 @@ async def _drop(target: Import, made: list[str]) -> None:
 
 
 async def _replace(target: Import, table: str) -> None:
-    async with target.gate.closed(target.workspace_id):
+    async with target.ingestion.gate.closed(target.workspace_id):
         current = _current_table(target)
         await _refuse_views(target, current)
         place = (target.database, current.table)
-        await scratch.exchange(target.engine, target.store, table, place)
+        async with target.ingestion.flushed(target.workspace_id, [current.table]):
+            await scratch.exchange(target.engine, target.store, table, place)
 
 
 async def _append(target: Import, table: str, made: list[str]) -> bool:
@@ -108,21 +109,22 @@ async def _append(target: Import, table: str, made: list[str]) -> bool:
     if not ENGINES[target.datasource.engine.name].is_stored:
         return False
     engine, store = target.engine, target.store
-    async with target.gate.closed(target.workspace_id):
+    async with target.ingestion.gate.closed(target.workspace_id):
         current = _current_table(target)
         if await _views(target, current):
             return False
-        place = (target.database, current.table)
-        parts = await scratch.count_parts(engine, place)
-        if not parts:
-            await scratch.exchange(engine, store, table, place)
-        elif parts <= _MAX_LINKED_PARTS:
-            whole = await _make(target, made)
-            for source in (place, (scratch.DATABASE, table)):
-                await scratch.hand_over(engine, source, (scratch.DATABASE, whole))
-            await scratch.exchange(engine, store, whole, place)
-        else:
-            await scratch.hand_over(engine, (scratch.DATABASE, table), place)
+        async with target.ingestion.flushed(target.workspace_id, [current.table]):
+            place = (target.database, current.table)
+            parts = await scratch.count_parts(engine, place)
+            if not parts:
+                await scratch.exchange(engine, store, table, place)
+            elif parts <= _MAX_LINKED_PARTS:
+                whole = await _make(target, made)
+                for source in (place, (scratch.DATABASE, table)):
+                    await scratch.hand_over(engine, source, (scratch.DATABASE, whole))
+                await scratch.exchange(engine, store, whole, place)
+            else:
+                await scratch.hand_over(engine, (scratch.DATABASE, table), place)
         return True
 
 
@@ -182,7 +184,7 @@ async def _insert_all(target: Import) -> int:
         encoding = piece.encoding
         body = await asyncio.to_thread(encoding.encode, piece.rows)
         try:
-            async with target.gate.writing(target.workspace_id):
+            async with target.ingestion.gate.writing(target.workspace_id):
                 table = _current_table(target).table
                 name = f"{target.database}.{table}:{target.id}:{number}"
                 content = (encoding.format, encoding.columns, body)

@@ -16,7 +16,13 @@ from pipewren.errors import BadRequest
 from pipewren.project.model import Column
 
 _STEP = re.compile(r"\.(?:([^.\[\]]+)|\[?'([^']+)'\]?)|\[:\]|\['([^']+)'\]")
-_MISSING = object()
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+_MAX_SHOWN = 100
+
+Steps = tuple[str | None, ...]
 
 
 def is_flat(columns: Sequence[Column]) -> bool:
@@ -26,9 +32,9 @@ def is_flat(columns: Sequence[Column]) -> bool:
 
 def compile_rows(columns: Sequence[Column]) -> Callable[[bytes], bytes]:
     """A function from lines of NDJSON to lines for JSONEachRow. It raises BadRequest with the
-    number of the line (from 1) that is not a JSON object."""
-    paths = [(column.name, _steps(column.jsonpath or f"$.{column.name}")) for column in columns]
-    decode, encode = msgspec.json.decode, msgspec.json.encode
+    number of the line (from 1) that is not a JSON object, or that a path does not fit."""
+    paths = [(column, column_steps(column)) for column in columns]
+    encode = msgspec.json.encode
 
     def convert(lines: bytes) -> bytes:
         rows = []
@@ -36,23 +42,36 @@ def compile_rows(columns: Sequence[Column]) -> Callable[[bytes], bytes]:
             if not line.strip():
                 continue
             try:
-                source = decode(line)
-            except msgspec.DecodeError as error:
+                source = _decode_object(line)
+            except msgspec.ValidationError:
+                raise BadRequest(f"line {number} is not a JSON object") from None
+            except (msgspec.DecodeError, RecursionError) as error:
                 raise BadRequest(f"line {number} is not JSON: {error}") from None
-            if not isinstance(source, dict):
-                raise BadRequest(f"line {number} is not a JSON object")
-            row = {}
-            for name, steps in paths:
-                value = line.decode() if not steps else _walk(source, steps)
-                if value is not _MISSING:
-                    row[name] = value
+            row: dict[str, Any] = {}
+            for column, steps in paths:
+                try:
+                    value = find_value(line, source, steps)
+                except WrongShape as wrong:
+                    text = wrong.value.decode("utf-8", "replace")[:_MAX_SHOWN]
+                    raise BadRequest(
+                        f"line {number} has value '{text}' on column '{column.name}', which is not "
+                        f"{column.type}"
+                    ) from None
+                if value is not None:
+                    row[column.name] = msgspec.Raw(value) if steps else value.decode()
             rows.append(encode(row))
         return b"\n".join(rows) + b"\n" if rows else b""
 
     return convert
 
 
-def _steps(path: str) -> tuple[str | None, ...]:
+def column_steps(column: Column) -> Steps:
+    """Without a path it is the key of the column's own name, in which a point is a point."""
+    return (column.name,) if column.jsonpath is None else split_path(column.jsonpath)
+
+
+def split_path(path: str) -> Steps:
+    """The keys of a path; None stands for `[:]`. Raises BadRequest."""
     if not path.startswith("$"):
         raise BadRequest(f"JSON path `{path}` does not begin with `$`")
     steps: list[str | None] = []
@@ -66,15 +85,42 @@ def _steps(path: str) -> tuple[str | None, ...]:
     return tuple(steps)
 
 
-def _walk(value: Any, steps: tuple[str | None, ...]) -> Any:
+class WrongShape(Exception):
+    """A path leads into `value` (JSON), which is no object, or no array, as it would have it."""
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+def find_value(line: bytes, source: dict[str, msgspec.Raw], steps: Steps) -> bytes | None:
+    """The JSON of the value that `steps` lead to in the row `source`, whose text is `line`. None
+    for a key that is not there, or whose object is null. In an array each element has a value,
+    null for none. Raises WrongShape."""
+    if not steps:
+        return line
+    if steps[0] is None:
+        raise WrongShape(line)
+    value = source.get(steps[0])
+    return None if value is None else _find(bytes(value), steps[1:])
+
+
+def _find(value: bytes, steps: Steps) -> bytes | None:
     for index, step in enumerate(steps):
+        if value == b"null":
+            return None
         if step is None:
-            if not isinstance(value, list):
-                return _MISSING
+            if value[:1] != b"[":
+                raise WrongShape(value)
             rest = steps[index + 1 :]
-            found = (_walk(item, rest) for item in value)
-            return [None if item is _MISSING else item for item in found]
-        if not isinstance(value, dict) or step not in value:
-            return _MISSING
-        value = value[step]
+            if not rest:
+                return value
+            found = [_find(bytes(item), rest) for item in _decode_list(value)]
+            return b"[%s]" % b",".join([b"null" if item is None else item for item in found])
+        if value[:1] != b"{":
+            raise WrongShape(value)
+        member = _decode_object(value).get(step)
+        if member is None:
+            return None
+        value = bytes(member)
     return value

@@ -1,7 +1,7 @@
 """Puts parsed files together into one project, and finds what is wrong between them.
 
-Pipes and data sources share one name space, and no node may take a name of it (pipes-api.md
-section 1). Pure: uploaded files come the same way as those of a folder.
+Pipes and data sources share one name space with the data sources' quarantines, and no node may take
+a name of it (pipes-api.md section 1). Pure: uploaded files come the same way as those of a folder.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pipewren.project.lexer import Include
 from pipewren.project.model import Connection, Datasource, Node, Pipe, Project, Warning
 from pipewren.project.names import suggest_name
 from pipewren.project.pipe import parse_pipe
+from pipewren.project.quarantine import name_quarantines, quarantine_name
 from pipewren.project.source import decode_text
 
 IncludeFor = Callable[[str], Include | None]
@@ -72,6 +73,7 @@ def assemble_steps(
         path = PurePosixPath(file)
         if path.suffix.lstrip(".") in KINDS:
             _add_file(assembly, path, files[file], secrets, include_for(file))
+    _check_quarantines(assembly)
     _check_nodes(assembly)
     return assembly
 
@@ -141,8 +143,28 @@ def _name_taken(assembly: Assembly, kind: str, name: str) -> str | None:
     )
 
 
+def _check_quarantines(assembly: Assembly) -> None:
+    """What has the name of another one's quarantine; the first line of its file is blamed."""
+    for name, source in assembly.names["datasource"].items():
+        quarantine = quarantine_name(name)
+        for kind in ("datasource", "pipe"):
+            file = assembly.names[kind].get(quarantine)
+            if file is not None:
+                assembly.mistakes.append(
+                    ProjectMistake(
+                        f"The name '{quarantine}' is that of the quarantine of the data source in "
+                        f"{source}",
+                        file=file,
+                        line=1,
+                        hint="Each data source has a table NAME_quarantine for rows that do not "
+                        "fit it: rename one of the two",
+                    )
+                )
+
+
 def _check_nodes(assembly: Assembly) -> None:
     datasources, pipes = assembly.names["datasource"], assembly.names["pipe"]
+    quarantines = name_quarantines(datasources)
     for pipe in assembly.pipes.values():
         for node in pipe.nodes:
             taken = datasources.get(node.name) or pipes.get(node.name)
@@ -153,6 +175,16 @@ def _check_nodes(assembly: Assembly) -> None:
                         node,
                         f"The node's name '{node.name}' is that of the {kind} in {taken}",
                         "A node's name differs from those of all pipes and data sources",
+                    )
+                )
+            elif node.name in quarantines:
+                source = datasources[quarantines[node.name]]
+                assembly.mistakes.append(
+                    _node_mistake(
+                        node,
+                        f"The node's name '{node.name}' is that of the quarantine of the data "
+                        f"source in {source}",
+                        "Give the node another name",
                     )
                 )
             for key in ("datasource", "target_datasource"):

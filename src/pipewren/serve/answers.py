@@ -15,6 +15,7 @@ from pipewren.errors import (
     MethodNotAllowed,
     PipewrenError,
     TooManyRequests,
+    Unavailable,
 )
 from pipewren.serve.logs import request_fields
 from pipewren.serve.trace import Trace
@@ -35,7 +36,7 @@ CORS: tuple[Header, ...] = (
     ),
 )
 # Nothing below these paths hands out tokens.
-BROWSER_PATHS = ("/v0/pipes/", "/v0/sql")
+BROWSER_PATHS = ("/v0/pipes/", "/v0/sql", "/v0/events")
 PREFLIGHT: tuple[Header, ...] = (
     (b"access-control-allow-headers", b"authorization, content-type"),
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
@@ -79,9 +80,9 @@ def error_answer(error: BaseException, request_id: str, trace: Trace | None = No
         headers.append((b"x-db-exception-code", str(error.engine_code).encode()))
     elif isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
-    elif isinstance(error, TooManyRequests):
+    elif isinstance(error, TooManyRequests | Unavailable):
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
-        if error.limit is not None:
+        if isinstance(error, TooManyRequests) and error.limit is not None:
             headers += rate_limit_headers(error.limit, 0, error.retry_after_s)
     if isinstance(error, CustomTemplateError):
         body = error.body if isinstance(error.body, dict) else {"error": error.message}

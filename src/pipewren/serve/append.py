@@ -86,7 +86,7 @@ async def _begin(
         target = Import(
             engine=server.engine,
             store=server.store,
-            gate=server.writes,
+            ingestion=server.ingestion,
             id=job.id,
             file=file,
             workspace_id=workspace_id,

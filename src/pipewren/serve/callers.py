@@ -100,17 +100,20 @@ def authorize_call(
 
 def choosable_tables(caller: Caller, pipe: CompiledPipe, deployment: Deployment) -> frozenset[str]:
     """What `table()` may name in a call of the pipe. Where a parameter may choose anything, it is
-    what the author's template mentions, and what the caller may read by a scope of its own."""
+    what the author's template mentions, and what the caller may read by a scope of its own, which
+    never names a quarantine: who reads its data source reads it."""
     mentioned = pipe.open_names
     if mentioned is None or caller.reads_all:
         return deployment.names
-    granted = {*caller.datasources, *caller.pipes}
+    quarantines = deployment.quarantines
+    granted = {*caller.datasources, *caller.pipes} - quarantines.keys()
     for name, table in deployment.tables.items():
         if table.resource_id in granted:
             granted.add(name)
     for name, pipe_id in deployment.pipe_ids.items():
         if pipe_id in granted:
             granted.add(name)
+    granted |= {quarantine for quarantine, name in quarantines.items() if name in granted}
     return deployment.names & (mentioned | granted)
 
 
@@ -119,7 +122,8 @@ def resources_of(deployment: Deployment) -> Resources:
     tables = deployment.tables
     return Resources(
         pipes=deployment.pipes.keys(),
-        datasources=(deployment.names - deployment.pipes.keys()) | tables.keys(),
+        datasources=(deployment.names - deployment.pipes.keys() - deployment.quarantines.keys())
+        | tables.keys(),
         pipe_ids={pipe_id: name for name, pipe_id in deployment.pipe_ids.items()},
         datasource_ids={table.resource_id: name for name, table in tables.items()},
     )

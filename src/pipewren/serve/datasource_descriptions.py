@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import msgspec
 
 from pipewren.deploy.deployment import Deployment
+from pipewren.deploy.table_objects import physical_tables
 from pipewren.engine.contract import Engine, Statement
 from pipewren.errors import NotFound
 from pipewren.project.engines import ENGINES
 from pipewren.project.model import Column, Datasource, NodeType, TableEngine
+from pipewren.project.quarantine import quarantine_of
 from pipewren.sqltext import Sql, quote_literal
 from pipewren.storage.deployments import TableVersion
+from pipewren.storage.quarantine import quarantine_version
 
 Description = dict[str, Any]
 
@@ -35,20 +39,54 @@ class Size:
     bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A data source with its table, or a quarantine with its own; rights are those of `owner`, the
+    table of the data source."""
+
+    datasource: Datasource
+    table: TableVersion
+    owner: TableVersion
+
+    @property
+    def is_quarantine(self) -> bool:
+        return self.table is not self.owner
+
+
+def find_described(deployment: Deployment, name: str) -> Described:
+    """A data source or a quarantine by its name or id. Raises NotFound."""
+    owner = deployment.tables.get(deployment.quarantines.get(name, ""))
+    if owner is None:
+        with contextlib.suppress(NotFound):
+            datasource, table = find_datasource(deployment, name)
+            return Described(datasource, table, table)
+        owners = deployment.tables.values()
+        owner = next((one for one in owners if quarantine_version(one).resource_id == name), None)
+    if owner is None:
+        raise _not_found(name)
+    datasource = deployment.project.datasources[owner.datasource]
+    return Described(quarantine_of(datasource), quarantine_version(owner), owner)
+
+
 def find_datasource(deployment: Deployment, name: str) -> tuple[Datasource, TableVersion]:
-    """A data source by its name or id, and its table. Raises NotFound."""
+    """A data source by its name or id, and its table. A quarantine is none: nobody appends to one,
+    or names one in a scope. Raises NotFound."""
     table = deployment.tables.get(name)
     if table is None:
         table = next((one for one in deployment.tables.values() if one.resource_id == name), None)
     datasource = deployment.project.datasources.get(table.datasource) if table else None
     if table is None or datasource is None:
-        raise NotFound(f'Data Source "{name}" does not exist')
+        raise _not_found(name)
     return datasource, table
 
 
+def _not_found(name: str) -> NotFound:
+    return NotFound(f'Data Source "{name}" does not exist')
+
+
 async def read_sizes(deployment: Deployment, engine: Engine) -> dict[str, Size]:
-    """By data source. The engine keeps these figures with the parts, so that they are right as soon
-    as an insert has returned; rows that a merge will drop count until then."""
+    """By data source and by quarantine. The engine keeps these figures with the parts, so that they
+    are right as soon as an insert has returned; rows that a merge will drop count until then."""
     sql = Sql(
         "SELECT name, ifNull(total_rows, 0), ifNull(total_bytes, 0) FROM system.tables "
         f"WHERE database = {quote_literal(deployment.workspace.database)}"
@@ -58,15 +96,18 @@ async def read_sizes(deployment: Deployment, engine: Engine) -> dict[str, Size]:
         name: Size(int(rows), int(size))
         for name, rows, size in map(msgspec.json.decode, result.body.splitlines())
     }
-    return {name: sizes.get(table.table, Size()) for name, table in deployment.tables.items()}
+    tables = physical_tables(deployment.tables)
+    return {name: sizes.get(table, Size()) for name, table in tables.items()}
 
 
 def find_users(deployment: Deployment) -> dict[str, list[str]]:
-    """Names of the pipes that read each data source, by any branch of their templates."""
+    """Names of the pipes that read each data source or quarantine, by any branch of their
+    templates."""
     users: dict[str, list[str]] = {}
+    tables = deployment.tables.keys() | deployment.quarantines.keys()
     for pipe in deployment.pipes.values():
         read = {name for node in pipe.nodes.values() for name in node.reads.names}
-        for name in read & deployment.tables.keys():
+        for name in read & tables:
             users.setdefault(name, []).append(pipe.name)
     return users
 
@@ -77,11 +118,12 @@ def describe_datasource(
     table: TableVersion,
     *,
     size: Size | None,
+    quarantine_rows: int | None,
     used_by: Iterable[str],
     created_at: str | None,
 ) -> Description:
-    """One data source, whole. `size` None leaves the figures out: null. `type` is how its rows
-    come."""
+    """One data source, whole. `size` and `quarantine_rows` None leave the figures out: null. `type`
+    is how its rows come."""
     columns = [describe_column(column) for column in datasource.columns]
     updated_at = deployment.stored.created_at
     return {
@@ -110,7 +152,7 @@ def describe_datasource(
             for index in datasource.indexes
         ],
         "new_columns_detected": {},
-        "quarantine_rows": 0,
+        "quarantine_rows": quarantine_rows,
         "shared_with": list(datasource.shared_with),
         "tags": dict(datasource.tags.values),
         "headers": {},

@@ -8,14 +8,19 @@ from pipewren.access.caller import Caller
 from pipewren.access.datasource_rights import may_count, may_see, require_replace, require_sight
 from pipewren.deploy.deployment import Deployment
 from pipewren.deploy.inventory import count_rows
+from pipewren.deploy.table_objects import physical_tables
+from pipewren.deploy.views import feeds_views, find_feeders
+from pipewren.project.quarantine import quarantine_name
 from pipewren.serve.answers import Answer, json_answer
 from pipewren.serve.background import run_to_the_end
 from pipewren.serve.call import DEPLOYMENT, STAGING
 from pipewren.serve.datasource_descriptions import (
+    Described,
     Description,
     cut_description,
     describe_datasource,
     find_datasource,
+    find_described,
     find_users,
     read_sizes,
 )
@@ -24,28 +29,32 @@ from pipewren.serve.route_request import TEXT_TYPE, RouteRequest, open_deploymen
 from pipewren.serve.server import Server
 from pipewren.serve.usage import Operation
 from pipewren.sqltext import Sql, quote_identifier
-from pipewren.storage.deployments import TableVersion
 from pipewren.storage.table_times import list_table_times
 
 
 async def list_datasources(request: RouteRequest, server: Server) -> Answer:
     """`GET /v0/datasources`: those that the token may read or append to. `attrs` names the keys to
-    show, separated by commas; absent or empty shows all."""
+    show, separated by commas; absent or empty shows all. Quarantines are not listed."""
     caller, deployment = open_deployment(request, server)
-    tables = [table for table in deployment.tables.values() if may_see(caller, table)]
+    found = [
+        Described(deployment.project.datasources[name], table, table)
+        for name, table in deployment.tables.items()
+        if may_see(caller, table)
+    ]
     keys = _read_keys(request)
-    described = await _describe(caller, deployment, tables, server)
+    described = await _describe(caller, deployment, found, server)
     return json_answer(200, {"datasources": [cut_description(one, keys) for one in described]})
 
 
 async def show_datasource(request: RouteRequest, server: Server) -> Answer:
     """`GET /v0/datasources/NAME-OR-ID`. `attrs` cuts it where it names `columns` only: clients that
-    ask for `used_by` want the rest too. Raises NotFound, Forbidden."""
+    ask for `used_by` want the rest too. A quarantine is shown to who may see its data source.
+    Raises NotFound, Forbidden."""
     caller, deployment = open_deployment(request, server)
-    _, table = find_datasource(deployment, request.names["datasource"])
-    require_sight(caller, table)
+    found = find_described(deployment, request.names["datasource"])
+    require_sight(caller, found.owner)
     keys = _read_keys(request)
-    (described,) = await _describe(caller, deployment, [table], server)
+    (described,) = await _describe(caller, deployment, [found], server)
     is_strict = keys is not None and "columns" in keys
     return json_answer(200, cut_description(described, keys if is_strict else None))
 
@@ -59,10 +68,10 @@ async def show_datafile(request: RouteRequest, server: Server) -> Answer:
 
 
 async def truncate(request: RouteRequest, server: Server) -> Answer:
-    """`POST /v0/datasources/NAME/truncate`: drop its rows, and nothing else. Raises NotFound,
-    Forbidden."""
+    """`POST /v0/datasources/NAME/truncate`: drop its rows, and nothing else: its quarantine is
+    truncated by its own name. Raises NotFound, Forbidden."""
     caller, deployment = open_deployment(request, server)
-    _, table = find_datasource(deployment, request.names["datasource"])
+    table = find_described(deployment, request.names["datasource"]).table
     require_replace(caller)
     is_staged = request.text(DEPLOYMENT) == STAGING
     operation = Operation(
@@ -82,14 +91,21 @@ async def _truncate(server: Server, operation: Operation, *, is_staged: bool) ->
     async with server.writes.writing(workspace_id):
         # As it is now: a deployment may have gone live while this waited.
         deployment = server.deployment_of(workspace_id, is_staged=is_staged)
-        datasource, table = find_datasource(deployment, resource_id)
-        operation.tags = datasource.tags.names
-        database = deployment.workspace.database
-        name = f"{quote_identifier(database)}.{quote_identifier(table.table)}"
+        found = find_described(deployment, resource_id)
+        operation.tags = found.datasource.tags.names
+        database, table = deployment.workspace.database, found.table.table
+        name = f"{quote_identifier(database)}.{quote_identifier(table)}"
+        feeders = find_feeders(deployment.pipes, found.datasource.name)
+        physical = physical_tables(deployment.tables)
+        tables = {physical[one] for one in feeders & physical.keys()}
+        may_drop = len(tables) == 1 and not feeds_views(deployment.pipes, found.datasource.name)
         with server.usage.operation(operation):
-            rows = await count_rows(server.engine, database, table.table)
-            await server.engine.execute(Sql(f"TRUNCATE TABLE {name}"))
-            operation.rows = rows
+            # What was acknowledged before goes with the rows; what is still in the log would come
+            # back, since the engine forgets the tokens of inserts too.
+            async with server.ingestion.flushed(workspace_id, tables, or_drop=may_drop):
+                rows = await count_rows(server.engine, database, table)
+                await server.engine.execute(Sql(f"TRUNCATE TABLE {name}"))
+                operation.rows = rows
 
 
 async def list_connectors(request: RouteRequest, server: Server) -> Answer:
@@ -99,24 +115,29 @@ async def list_connectors(request: RouteRequest, server: Server) -> Answer:
 
 
 async def _describe(
-    caller: Caller, deployment: Deployment, tables: list[TableVersion], server: Server
+    caller: Caller, deployment: Deployment, found: list[Described], server: Server
 ) -> list[Description]:
     with server.store.begin() as connection:
         times = list_table_times(connection, deployment.workspace.id)
-    sizes = await read_sizes(deployment, server.engine) if tables else {}
+    sizes = await read_sizes(deployment, server.engine) if found else {}
     users = find_users(deployment)
     readable = set(readable_pipes(caller, deployment.pipe_ids))
-    return [
-        describe_datasource(
-            deployment,
-            deployment.project.datasources[table.datasource],
-            table,
-            size=sizes[table.datasource] if may_count(caller, table) else None,
-            used_by=[name for name in users.get(table.datasource, ()) if name in readable],
-            created_at=times.get(table.datasource),
+    described = []
+    for one in found:
+        name, counts = one.datasource.name, may_count(caller, one.owner)
+        rows = 0 if one.is_quarantine else sizes[quarantine_name(name)].rows
+        described.append(
+            describe_datasource(
+                deployment,
+                one.datasource,
+                one.table,
+                size=sizes[name] if counts else None,
+                quarantine_rows=rows if counts else None,
+                used_by=[pipe for pipe in users.get(name, ()) if pipe in readable],
+                created_at=times.get(one.owner.datasource),
+            )
         )
-        for table in tables
-    ]
+    return described
 
 
 def _read_keys(request: RouteRequest) -> tuple[str, ...] | None:

@@ -234,7 +234,11 @@ async def _promote(server: Server, prepared: Deployment, request_id: str) -> Sto
     workspace_id = prepared.workspace.id
     began_s = perf_counter()
     target = target_of(server, prepared)
-    async with server.writes.closed(workspace_id):
+    async with (
+        server.writes.closed(workspace_id),
+        # Tokens of inserts are forgotten with a table; the rows of before go through its views.
+        server.ingestion.flushed(workspace_id, settle=False),
+    ):
         went = await go_live(target, prepared, keep_removed=False)
         outlive(prepared, went.deployment)
         old = server.deployments.get(workspace_id)

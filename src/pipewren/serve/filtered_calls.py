@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from pipewren.deploy.deployment import Deployment
+from pipewren.project.quarantine import quarantine_of
 from pipewren.serve.server import Learned, Server
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.pipes import CompiledStatement
@@ -40,13 +41,15 @@ def learned_of(deployment: Deployment, server: Server) -> Learned:
     if kept is not None and kept.deployment is deployment:
         return kept
     project = deployment.project
+    sources = project.datasources.values()
     schema = Schema(
         deployment.database,
         {
-            name: [column.name for column in datasource.columns]
-            for name, datasource in project.datasources.items()
+            table.name: [column.name for column in table.columns]
+            for table in (*sources, *map(quarantine_of, sources))
         },
         find_derived(project, deployment.pipes),
+        {name: quarantine for quarantine, name in deployment.quarantines.items()},
     )
     functions = load_functions(server.engine.capabilities.version)
     filters = RowFilters(server.engine, schema, functions)

@@ -1,8 +1,8 @@
 """What names of tables mean for one caller, and the rows behind them (query-api.md section 3).
 
-A data source is the deployment's table; a pipe stands for its result, with the request's
-parameters and the token's fixed ones; `_` is the pipe of the request. What the token may not read
-is not there.
+A data source is the deployment's table, and its quarantine another one for the same readers; a pipe
+stands for its result, with the request's parameters and the token's fixed ones; `_` is the pipe of
+the request. What the token may not read is not there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pipewren.serve.secret_values import NO_SECRETS
 from pipewren.serve.server import Server
 from pipewren.serve.statements import check_texts
 from pipewren.serve.system_tables import SYSTEM_TABLES
+from pipewren.sql.caller_errors import QUERY_API
 from pipewren.sql.caller_statement import Datasource, Derived
 from pipewren.sql.compile import compile_endpoint, compile_node
 from pipewren.sql.pipes import CompiledNode, CompiledPipe, CompiledStatement
@@ -74,7 +75,8 @@ class QueryTables:
         self.filters = row_filters(self.caller, self.deployment.tables)
 
     def resolve(self, database: str, name: str) -> Datasource | Derived | None:
-        """`caller_statement.Resolve`."""
+        """`caller_statement.Resolve`. Raises Forbidden for the quarantine of a data source that the
+        caller reads under a filter."""
         deployment = self.deployment
         if database in (SERVICE, ORGANIZATION):
             may_read = self.caller.is_user if database == ORGANIZATION else self.caller.reads_all
@@ -97,6 +99,16 @@ class QueryTables:
                 filters = tuple(self.filters.get(name, ()))
                 types = [column.type for column in deployment.project.datasources[name].columns]
                 return Datasource(name, filters, _have_states(types))
+        elif name in deployment.quarantines:
+            source = deployment.quarantines[name]
+            if source in deployment.tables and self.may_read_datasource(source):
+                if source in self.filters:
+                    raise Forbidden(
+                        f"The token has a row filter on '{source}', and the rows of '{name}' "
+                        "cannot be filtered: use a token without the filter",
+                        documentation=QUERY_API,
+                    )
+                return Datasource(name)
         elif name in deployment.pipes and self.may_read_pipe(name):
             return self._derive(name)
         return None
@@ -117,6 +129,13 @@ class QueryTables:
             or table.resource_id in caller.datasources
         )
 
+    def may_read_table(self, name: str) -> bool:
+        """The same of a data source or a quarantine, whose rows no filter can be applied to."""
+        source = self.deployment.quarantines.get(name)
+        if source is None:
+            return self.may_read_datasource(name)
+        return self.may_read_datasource(source) and source not in self.filters
+
     def may_read_pipe(self, name: str) -> bool:
         """Whether the caller may read rows of the pipe's result."""
         pipe_id = self.deployment.pipe_ids[name]
@@ -129,7 +148,7 @@ class QueryTables:
         """The statement whose rows `derived` is. Raises TemplateError for its parameters,
         StatementError where it cannot be read as a table."""
         if derived.kind == _SYSTEM:
-            sql = SYSTEM_TABLES[derived.name](self.deployment, self.may_read_datasource)
+            sql = SYSTEM_TABLES[derived.name](self.deployment, self.may_read_table)
             return SealedStatement(sql, frozenset(), needs_database=False)
         if derived.kind == _SERVICE:
             self.reads_usage = True

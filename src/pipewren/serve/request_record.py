@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from pipewren.access.rights import Caller
-from pipewren.engine.contract import Statistics
+from pipewren.engine.contract import QuerySpan, Statistics
 from pipewren.errors import PipewrenError
 from pipewren.serve.trace import Trace, new_trace, read_trace
 
@@ -32,9 +32,9 @@ class RequestRecord(msgspec.Struct):
     parameters that the token fixed. `error` is what the caller was told. `sql` is what was run;
     `reads_usage`: it reads service data sources, and leaves no usage record
     (service-data-sources.md section 1). `failed_on` is the engine's name of the connection that it
-    failed on, after `waited_s` in line. `trace` is the request's place in a trace; `steps`, kept
-    only where spans are made of them, are (name, end) of what was done, by the clock of
-    `began_s`."""
+    failed on, after `waited_s` in line, and `failed_span` when it ran there. `trace` is the
+    request's place in a trace; `steps`, kept only where spans are made of them, are (name, end) of
+    what was done, by the clock of `began_s`."""
 
     request_id: str
     scope: Mapping[str, Any]
@@ -55,6 +55,7 @@ class RequestRecord(msgspec.Struct):
     reads_usage: bool = False
     statistics: Statistics | None = None
     failed_on: str = ""
+    failed_span: QuerySpan | None = None
     waited_s: float = 0.0
     trace: Trace | None = None
     steps: list[tuple[str, float]] | None = None
@@ -67,6 +68,11 @@ class RequestRecord(msgspec.Struct):
     def connection(self) -> str:
         """The engine's name of the connection that ran the statement; "" where none did."""
         return self.failed_on if self.statistics is None else self.statistics.connection
+
+    @property
+    def span(self) -> QuerySpan | None:
+        """By what the statement is found in the engine's query log, where there is one."""
+        return self.failed_span if self.statistics is None else self.statistics.span
 
     def end_step(self, name: str) -> None:
         """A step of the request is done, which began when the one before it ended."""
@@ -93,6 +99,7 @@ def note_failure(record: RequestRecord, error: BaseException | None) -> None:
     while error is not None:
         if isinstance(error, PipewrenError) and (error.connection or error.waited_s):
             record.failed_on, record.waited_s = error.connection, error.waited_s
+            record.failed_span = error.span
             return
         error = error.__cause__ or error.__context__
 

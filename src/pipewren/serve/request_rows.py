@@ -13,6 +13,7 @@ from collections.abc import Collection
 from typing import Any, cast
 from urllib.parse import unquote, unquote_plus
 
+from pipewren.engine.contract import QueryCost
 from pipewren.serve.call import read_bearer
 from pipewren.serve.forwarded import Network, client_address
 from pipewren.serve.request_record import RECORD, RequestRecord
@@ -33,8 +34,10 @@ _MAX_DECODED = 3  # times that a text is decoded to see what it hides
 _MIN_TOKEN = 8  # a shorter one would hide words of every URL
 
 
-def request_row(record: RequestRecord, trusted_proxies: Collection[Network]) -> Row:
-    """What chDB does not tell, CPU time and memory, is left out, and so 0."""
+def request_row(
+    record: RequestRecord, trusted_proxies: Collection[Network], cost: QueryCost | None = None
+) -> Row:
+    """CPU time and memory are those of `cost`, and 0 where it is not known."""
     scope = record.scope
     # A record and its scope name each other: freed at once, and not by a collection, without.
     cast(dict[str, Any], scope).pop(RECORD, None)
@@ -67,6 +70,9 @@ def request_row(record: RequestRecord, trusted_proxies: Collection[Network]) -> 
         row["read_bytes"] = statistics.bytes_read
         row["read_rows"] = statistics.rows_read
         row["result_rows"] = statistics.result_rows
+    if cost is not None:
+        row["cpu_time"] = cost.cpu_s
+        row["memory_usage"] = cost.memory_bytes
     return row
 
 

@@ -19,6 +19,7 @@ from pipewren.serve import (
     datasources,
     deployments,
     docs_page,
+    events,
     examples,
     explain,
     jobs,
@@ -44,6 +45,7 @@ TOKENS = "/v0/tokens"
 VARIABLES = "/v0/variables"
 DATASOURCES = "/v0/datasources"
 JOBS = "/v0/jobs"
+EVENTS = "/v0/events"
 
 _WRITE = pipes.refuse_write
 _WRITES = {"POST": _WRITE, "PUT": _WRITE, "DELETE": _WRITE}
@@ -98,6 +100,7 @@ _TABLE: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     (DATASOURCES + "/{datasource}/truncate", {"POST": datasources.truncate}),
     ("/v1/datasources/{datasource}/append", {"POST": append.append_file}),
     ("/v1/datasources/{datasource}/replace", {"POST": append.replace_file}),
+    (EVENTS, {"POST": events.append_events}),
     (JOBS, {"GET": jobs.list_jobs}),
     (JOBS + "/{job}", {"GET": jobs.show_job}),
     (JOBS + "/{job}/cancel", {"POST": jobs.cancel_job}),
@@ -117,6 +120,7 @@ UPLOADS: frozenset[Handler] = frozenset(
     (
         *(deployments.build, deployments.deploy, append.append_file, append.replace_file),
         query.answer_sql,
+        events.append_events,
     )
 )
 

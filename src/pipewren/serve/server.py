@@ -14,11 +14,14 @@ from pipewren.deploy.deployment import Deployment
 from pipewren.engine.contract import Engine, Lane, Limits
 from pipewren.errors import NotFound
 from pipewren.ingest.gate import WriteGate
+from pipewren.ingest.ingestion import Ingestion
 from pipewren.serve.admission import Admission
+from pipewren.serve.event_bodies import EventRoom
 from pipewren.serve.job_runner import Jobs
 from pipewren.serve.metrics import Metrics
 from pipewren.serve.pace import Paces
 from pipewren.serve.request_record import RequestRecord
+from pipewren.serve.row_readers import RowReaders
 from pipewren.serve.spool import SpoolRoom
 from pipewren.serve.usage import Usage
 from pipewren.settings import Settings
@@ -50,7 +53,8 @@ class Server:
     (serve/background.py). `staged` are deployments that wait to be promoted, by workspace id;
     `light_queries` is how many statements of callers are in the light lane (serve/query.py);
     `deploying` the ids of workspaces that are being deployed to; `writes` keeps inserts and going
-    live apart; `secrets` are values by workspace id and name."""
+    live apart; `ingestion` takes events (serve/start.py sets it); `secrets` are values by workspace
+    id and name."""
 
     settings: Settings
     engine: Engine
@@ -75,9 +79,13 @@ class Server:
     secrets: dict[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     secrets_key: bytes = field(default=b"", repr=False)
     jobs: Jobs = field(init=False)
+    ingestion: Ingestion = field(init=False)
+    event_room: EventRoom = field(init=False)
+    row_readers: RowReaders = field(default_factory=RowReaders)
 
     def __post_init__(self) -> None:
         self.jobs = Jobs(self.store, self.usage.note_job)
+        self.event_room = EventRoom(self.settings.max_events_memory_bytes)
 
     def deployment_of(self, workspace_id: str, *, is_staged: bool = False) -> Deployment:
         """What answers in a workspace: the live deployment, or the staged one. Raises NotFound

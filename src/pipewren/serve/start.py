@@ -23,6 +23,9 @@ from pipewren.engine.embedded import EmbeddedEngine
 from pipewren.engine.options import EngineOptions, heavy_limits
 from pipewren.errors import StartError
 from pipewren.ingest.fixtures import load_fixtures
+from pipewren.ingest.gate import WriteGate
+from pipewren.ingest.ingestion import Ingestion
+from pipewren.ingest.log import open_log
 from pipewren.ingest.scratch import drop_scratch_tables
 from pipewren.project.loader import read_project
 from pipewren.serve.admission import Admission
@@ -34,7 +37,7 @@ from pipewren.serve.server import Server
 from pipewren.serve.spool import SpoolRoom
 from pipewren.serve.storage_samples import sample_for_ever
 from pipewren.serve.uploads import clear_uploads
-from pipewren.serve.usage import open_usage
+from pipewren.serve.usage import Usage, open_usage
 from pipewren.settings import Settings
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.graph import compile_pipes
@@ -112,6 +115,7 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
             target = DeployTarget(engine, store, workspace, progress)
             has_files = bool(project.datasources or project.pipes or project.connections)
             spaces = await open_workspaces(target, limits, has_folder=has_files)
+            ingestion = await _start_ingestion(settings, engine, store, usage, progress)
             if has_files:
                 before, began_s = _live_tables(store, workspace), perf_counter()
                 deployment = await deploy_folder(target, Candidate(project, pipes))
@@ -151,7 +155,9 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
         secrets=secrets,
         secrets_key=secrets_key,
         usage=usage,
+        writes=ingestion.gate,
     )
+    server.ingestion = ingestion
     server.observers.append(usage.observe)
     if is_measured(settings):
         server.observers.append(server.metrics.observe)
@@ -166,10 +172,36 @@ async def stop_server(server: Server) -> None:
     """Called when no request runs any more."""
     await server.jobs.close(JOB_GRACE_S)
     await finish_work(server)
+    await server.ingestion.close()
     await server.usage.close()
     await server.engine.close()
     await server.rates.close()
     server.store.close()
+
+
+async def _start_ingestion(
+    settings: Settings,
+    engine: EmbeddedEngine,
+    store: Store,
+    usage: Usage,
+    progress: Callable[[str], None],
+) -> Ingestion:
+    """Insert what was acknowledged before the server ended, before anything else is inserted."""
+    log = open_log(settings.store_dir, fsync=settings.fsync, require_room=engine.require_room)
+    ingestion = Ingestion(
+        engine,
+        log,
+        WriteGate(),
+        settings.store_dir,
+        max_log_bytes=settings.max_event_log_bytes,
+        flush_s=settings.events_flush_s,
+    )
+    with store.begin() as connection:
+        known = [workspace.id for workspace in list_workspaces(connection)]
+    rows = await ingestion.start(known)
+    if rows:
+        progress(f"{rows:,} events that were acknowledged before the server ended are inserted")
+    return ingestion
 
 
 def _live_tables(store: Store, workspace: Workspace) -> dict[str, TableVersion]:
@@ -214,6 +246,7 @@ def _engine_options(settings: Settings) -> EngineOptions:
         max_query_bytes=settings.max_query_bytes,
         disk_reserve_bytes=settings.disk_reserve_bytes,
         fsync=settings.fsync,
+        query_log=settings.query_log and settings.usage,
         max_wait_s=settings.max_wait_s,
     )
 

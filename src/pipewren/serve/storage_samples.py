@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 
 from pipewren.errors import PipewrenError
+from pipewren.project.quarantine import quarantine_name
 from pipewren.serve.datasource_descriptions import read_sizes
 from pipewren.serve.server import Server
 
@@ -35,8 +36,9 @@ async def sample_sizes(server: Server, workspace_ids: Iterable[str]) -> None:
             _log.debug("the sizes of %s were not read: %s", workspace_id, error.message)
             continue
         now_s = time.time()
-        for name, size in sizes.items():
-            table = deployment.tables[name]
-            server.usage.note_size(workspace_id, table, rows=size.rows, size=size.bytes, at_s=now_s)
+        for name, table in deployment.tables.items():
+            server.usage.note_size(
+                *(workspace_id, table), sizes[name], sizes[quarantine_name(name)], at_s=now_s
+            )
         del deployment  # its end tells that its database can go
         await asyncio.sleep(_BREATH_S)

@@ -1,18 +1,20 @@
 """The tables of `system` that a caller of the Query API sees (query-api.md section 3).
 
 None of them is ClickHouse's own as it is: those tell of all workspaces, of files and of other
-sessions. `tables` and `columns` tell of the data sources that the caller may read, under the
-workspace's name.
+sessions. `tables` and `columns` tell of the data sources that the caller may read, and of their
+quarantines, under the workspace's name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pipewren.deploy.deployment import Deployment
+from pipewren.project.model import Datasource
+from pipewren.project.quarantine import quarantine_of
 from pipewren.sqltext import Sql, quote_literal
 
-# Takes a deployment, and whether the caller may read a data source.
+# Takes a deployment, and whether the caller may read a data source or a quarantine.
 MakeTable = Callable[[Deployment, Callable[[str], bool]], Sql]
 
 _TABLES = (
@@ -23,9 +25,7 @@ _TABLES = (
 
 def _tables(deployment: Deployment, may_read: Callable[[str], bool]) -> Sql:
     rows = []
-    for source in deployment.project.datasources.values():
-        if not may_read(source.name):
-            continue
+    for source in _readable(deployment, may_read):
         engine = source.engine
         primary_key = engine.primary_key or engine.sorting_key
         texts = (
@@ -42,15 +42,14 @@ def _tables(deployment: Deployment, may_read: Callable[[str], bool]) -> Sql:
 def _columns(deployment: Deployment, may_read: Callable[[str], bool]) -> Sql:
     """One row a data source, spread by ARRAY JOIN: a statement's size is bounded."""
     rows = []
-    for source in deployment.project.datasources.values():
-        if may_read(source.name):
-            columns = source.columns
-            arrays = (
-                _array(column.name for column in columns),
-                _array(column.type for column in columns),
-                _array(column.default or "" for column in columns),
-            )
-            rows.append(f"({quote_literal(source.name)}, {', '.join(arrays)})")
+    for source in _readable(deployment, may_read):
+        columns = source.columns
+        arrays = (
+            _array(column.name for column in columns),
+            _array(column.type for column in columns),
+            _array(column.default or "" for column in columns),
+        )
+        rows.append(f"({quote_literal(source.name)}, {', '.join(arrays)})")
     rows = rows or ["('', [], [], [])"]
     return Sql(
         f"SELECT {quote_literal(deployment.workspace.name)} AS database, table, name, type, "
@@ -59,6 +58,11 @@ def _columns(deployment: Deployment, may_read: Callable[[str], bool]) -> Sql:
         f"defaults Array(String)', {', '.join(rows)}) ARRAY JOIN names AS name, types AS type, "
         "defaults AS default_expression, arrayEnumerate(names) AS position"
     )
+
+
+def _readable(deployment: Deployment, may_read: Callable[[str], bool]) -> Iterator[Datasource]:
+    for source in deployment.project.datasources.values():
+        yield from (one for one in (source, quarantine_of(source)) if may_read(one.name))
 
 
 def _array(texts: Iterable[str]) -> str:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from pipewren.engine.contract import Engine
+from pipewren.engine.contract import Engine, QueryCost, QuerySpan
+from pipewren.engine.query_log import inserts_noted
 from pipewren.errors import PipewrenError
 from pipewren.ingest.fixtures import Loaded
+from pipewren.serve.datasource_descriptions import Size
 from pipewren.serve.forwarded import Network
+from pipewren.serve.query_costs import QueryCosts
 from pipewren.serve.request_record import RequestRecord
 from pipewren.serve.request_rows import MAX_TEXT, request_row
 from pipewren.settings import Settings
@@ -45,7 +48,8 @@ _NOT_METADATA = frozenset(
 
 @dataclass(slots=True)
 class Operation:
-    """Something that is done to a data source: a row of `tinybird.datasources_ops_log`. Its `rows`
+    """Something that is done to a data source: a row of `tinybird.datasources_ops_log`. `inserts`
+    are those that it made, where there is a query log. Its `rows`
     and `written_rows`, those of views included, are filled in when they are known; `error` says
     what went wrong. `event_type` is one of section 2."""
 
@@ -64,15 +68,21 @@ class Operation:
     elapsed_s: float = 0.0
     ended_at_s: float = 0.0
     operation_id: str = ""
+    inserts: Sequence[QuerySpan] = ()
 
 
 class Usage:
     """`recorder` is None where nothing is to be recorded."""
 
     def __init__(
-        self, recorder: Recorder | None = None, trusted_proxies: Collection[Network] = ()
+        self,
+        recorder: Recorder | None = None,
+        trusted_proxies: Collection[Network] = (),
+        costs: QueryCosts | None = None,
     ) -> None:
+        """`costs`, where there is a query log, is what `recorder` looks them up by."""
         self.recorder = recorder
+        self._costs = costs or QueryCosts()
         self._trusted_proxies = trusted_proxies
         self._started: dict[str, str] = {}  # when a job began to work, by its id
         self._sampling: asyncio.Task[None] | None = None
@@ -104,7 +114,8 @@ class Usage:
         """Around what is done, which is recorded with its time and its error."""
         began_s = time.perf_counter()
         try:
-            yield operation
+            with inserts_noted() as operation.inserts:
+                yield operation
         except PipewrenError as error:
             operation.error = error.message
             raise
@@ -123,7 +134,7 @@ class Usage:
         if self.recorder is not None:
             operation.ended_at_s = operation.ended_at_s or time.time()
             operation.operation_id = operation.operation_id or str(uuid.uuid4())
-            self.recorder.record(OPERATIONS, _operation_row, operation)
+            self.recorder.record(OPERATIONS, self._operation_row, operation)
 
     def note_tables(
         self,
@@ -185,22 +196,33 @@ class Usage:
                 self.recorder.record(BLOCKS, _block_row, (job, block))
 
     def note_size(
-        self, workspace_id: str, table: TableVersion, *, rows: int, size: int, at_s: float
+        self,
+        workspace_id: str,
+        table: TableVersion,
+        size: Size,
+        quarantine: Size,
+        *,
+        at_s: float,
     ) -> None:
-        """How large a data source is, `size` in bytes on disk."""
+        """How large a data source and its quarantine are."""
         if self.recorder is not None:
             row = {
                 "workspace_id": workspace_uuid(workspace_id),
                 "datasource_id": table.resource_id,
                 "datasource_name": table.datasource,
                 "timestamp": int(at_s),
-                "bytes": size,
-                "rows": rows,
+                "bytes": size.bytes,
+                "rows": size.rows,
+                "bytes_quarantine": quarantine.bytes,
+                "rows_quarantine": quarantine.rows,
             }
             self.recorder.record(STORAGE, _as_it_is, row)
 
     def _request_row(self, record: RequestRecord) -> Row:
-        return request_row(record, self._trusted_proxies)
+        return request_row(record, self._trusted_proxies, self._costs.of(record.span))
+
+    def _operation_row(self, operation: Operation) -> Row:
+        return _operation_row(operation, self._costs.of_all(operation.inserts))
 
 
 async def open_usage(
@@ -212,19 +234,20 @@ async def open_usage(
     async def prepare() -> None:
         await make_tables(engine, store, settings.usage_retention_days)
 
-    recorder = Recorder(engine, prepare)
+    costs = QueryCosts(engine) if engine.capabilities.knows_cpu_time else QueryCosts()
+    recorder = Recorder(engine, prepare, look_up=costs.look_up if costs.engine else None)
     try:
         await recorder.prepare()
     except PipewrenError as error:
         progress(f"warning: usage is not recorded yet: {error.message}")
-    return Usage(recorder if settings.usage else None, settings.trusted_proxies)
+    return Usage(recorder if settings.usage else None, settings.trusted_proxies, costs)
 
 
 def _as_it_is(row: Row) -> Row:
     return row
 
 
-def _operation_row(operation: Operation) -> Row:
+def _operation_row(operation: Operation, cost: QueryCost) -> Row:
     error = operation.error
     return {
         "workspace_id": workspace_uuid(operation.workspace_id),
@@ -245,6 +268,8 @@ def _operation_row(operation: Operation) -> Row:
         "blocks_ids": operation.blocks,
         "operation_id": operation.operation_id,
         "written_rows": operation.written_rows,
+        "cpu_time": cost.cpu_s,
+        "memory_usage": cost.memory_bytes,
         "resource_tags": operation.tags,
     }
 

@@ -131,6 +131,7 @@ async def _drop_all(server: Server, gone: list[Workspace]) -> None:
     for workspace in gone:
         await server.jobs.stop(workspace.id)
         try:
+            await server.ingestion.drop_workspace(workspace.id)
             await drop_databases(server.engine, server.store, workspace.id)
         except PipewrenError as error:
             _log.warning(

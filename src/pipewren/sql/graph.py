@@ -19,6 +19,7 @@ from pipewren.errors import (
     TemplateSyntaxError,
 )
 from pipewren.project.model import Node, Pipe, Project
+from pipewren.project.quarantine import name_quarantines
 from pipewren.sql.compile import compile_endpoint, compile_node
 from pipewren.sql.pipes import CompiledNode, CompiledPipe
 from pipewren.sql.reads import find_reads, reads_of_shape
@@ -64,7 +65,8 @@ def compile_steps(
     whose file is the same are taken over."""
     mistakes = list(earlier)
     pipes: dict[str, CompiledPipe] = {}
-    names = frozenset((*project.datasources, *project.pipes))
+    quarantines = name_quarantines(project.datasources)
+    names = frozenset((*project.datasources, *quarantines, *project.pipes))
     for pipe in project.pipes.values():
         yield
         before = known.get(pipe.name) if known is not None else None
@@ -104,7 +106,7 @@ def _compile_nodes(
 def _compile_node(
     pipe: Pipe, node: Node, limits: TemplateLimits, readable: frozenset[str]
 ) -> CompiledNode:
-    """`readable` are the names of data sources, pipes and the pipe's nodes."""
+    """`readable` are the names of data sources, quarantines, pipes and the pipe's nodes."""
     where = f"Node '{node.name}' of pipe '{pipe.name}'"
     scans = Scans(where)
     if node.is_template:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipewren.errors import Forbidden, PipewrenError, StatementError
 from pipewren.sql.filter_conditions import FilterConditions
@@ -70,11 +70,13 @@ class SealedStatement:
 class Schema:
     """What filters must know of a deployment: the `database` with its data sources' aliases, the
     names of each one's `columns`, and which data sources are `derived` from it, by materialised
-    views or copies, at any distance (`unfilterable.find_derived`)."""
+    views or copies, at any distance (`unfilterable.find_derived`). `columns` has those of
+    quarantines, too; `quarantines` are their names by data source."""
 
     database: str
     columns: Mapping[str, Collection[str]]
     derived: Mapping[str, frozenset[str]]
+    quarantines: Mapping[str, str] = field(default_factory=dict)
 
 
 class RowFilters:
@@ -182,6 +184,11 @@ class RowFilters:
         """Data sources made of each other: see `Schema`."""
         return self._schema.derived
 
+    @property
+    def quarantines(self) -> Mapping[str, str]:
+        """The name of each data source's quarantine."""
+        return self._schema.quarantines
+
     def _check(
         self,
         facts: StatementFacts,
@@ -192,6 +199,9 @@ class RowFilters:
         if facts.hindrance is not None:
             raise _refuse(min(acting or filters), facts.hindrance.reason)
         for name in filters:
+            quarantine = self._schema.quarantines.get(name)
+            if quarantine is not None and quarantine in facts.names:
+                raise _refuse(name, quarantine_reason(quarantine))
             made = self._schema.derived.get(name)
             if made:
                 for target in sorted(
@@ -257,6 +267,12 @@ class RowFilters:
         if text is None:
             raise _cannot(None, acting, "the statement is changed by being written out")
         return split_at_marks(text, lifted, facts.marked.fixed, acting)
+
+
+def quarantine_reason(quarantine: str) -> str:
+    """Why who reads a data source under a filter reads nothing of its quarantine: what a row there
+    should have in the filter's columns may be just what was wrong with it."""
+    return f"it reads '{quarantine}', whose rows cannot be filtered"
 
 
 def _cannot(datasource: str | None, acting: Sequence[str], reason: str) -> PipewrenError:

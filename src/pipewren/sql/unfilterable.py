@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from pipewren.errors import EngineError, StatementError, TemplateError
 from pipewren.project.model import NodeType, Project
+from pipewren.project.quarantine import name_quarantines
 from pipewren.sql.compile import compile_node, validate_node
 from pipewren.sql.pipes import CompiledNode, CompiledPipe
-from pipewren.sql.row_filters import RowFilters
+from pipewren.sql.row_filters import RowFilters, quarantine_reason
 from pipewren.template.run import ANY_SECRET
 
 _TARGETS = {NodeType.MATERIALIZED: "datasource", NodeType.COPY: "target_datasource"}
@@ -54,28 +55,36 @@ async def find_unfilterable(
                 for source, targets in filters.derived.items()
                 for target in sorted(targets & names)
             ]
+            found += [
+                Unfilterable(pipe.name, node.name, source, quarantine_reason(quarantine))
+                for source, quarantine in filters.quarantines.items()
+                if quarantine in names
+            ]
     return found
 
 
 def find_derived(project: Project, pipes: Mapping[str, CompiledPipe]) -> dict[str, frozenset[str]]:
     """For each data source those that are filled from it, by materialised views and copies, at
-    any distance. A `table()` that may choose anything may have read anything."""
+    any distance; what is filled from its quarantine, too, holds rows that were sent to it. A
+    `table()` that may choose anything may have read anything."""
     direct: dict[str, set[str]] = {name: set() for name in project.datasources}
+    tables = {name: name for name in project.datasources} | name_quarantines(project.datasources)
     for pipe in pipes.values():
         for node in pipe.nodes.values():
             attribute = _TARGETS.get(node.node.type)
             target = node.node.attributes.get(attribute) if attribute else None
             if target is None:
                 continue
-            for source in _sources_of(pipe, node, frozenset(project.datasources)):
+            for source in _sources_of(pipe, node, tables):
                 direct[source].add(target)
     return {name: frozenset(_reach(direct, name)) for name in direct if direct[name]}
 
 
 def _sources_of(
-    pipe: CompiledPipe, node: CompiledNode, datasources: frozenset[str]
+    pipe: CompiledPipe, node: CompiledNode, tables: Mapping[str, str]
 ) -> frozenset[str]:
-    """The data sources that a node may read, through nodes and pipes."""
+    """The data sources that a node may read, through nodes and pipes. `tables` has the data source
+    of each name of a table."""
     found: set[str] = set()
     seen: set[CompiledNode] = set()
     waiting = [(pipe, node)]
@@ -85,14 +94,14 @@ def _sources_of(
             continue
         seen.add(one)
         if one.reads.is_open:
-            return datasources
+            return frozenset(tables.values())
         for name in one.reads.names | one.reads.others:
             if name in inside.nodes:
                 waiting.append((inside, inside.nodes[name]))
             elif name in inside.pipes:
                 waiting.append((inside.pipes[name], inside.pipes[name].output))
-            elif name in datasources:
-                found.add(name)
+            elif name in tables:
+                found.add(tables[name])
     return frozenset(found)
 
 

@@ -6,7 +6,7 @@ It implements `engine.contract.Engine`, so that routes are tested without ClickH
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from pipewren.engine.contract import (
     EngineHealth,
     Insert,
     PoolState,
+    QueryCost,
+    QuerySpan,
     Result,
     Statement,
     Statistics,
@@ -69,6 +71,8 @@ class ScriptedEngine:
         default_factory=lambda: dict.fromkeys(FIGURES, 0)
     )
     figures_read: int = 0
+    costs: Mapping[QuerySpan, QueryCost] | Exception = field(default_factory=dict)
+    cost_questions: list[list[QuerySpan]] = field(default_factory=list)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -86,6 +90,9 @@ class ScriptedEngine:
                 return Result(body, Statistics(elapsed_s=0.001, rows_read=1, bytes_read=1))
         raise AssertionError(f"no reply for: {statement.sql}")
 
+    async def read_rows(self, statement: Statement) -> Result:
+        return await self.run(statement)
+
     def stream(self, statement: Statement) -> ScriptedStream:
         return ScriptedStream(self, statement)
 
@@ -95,6 +102,9 @@ class ScriptedEngine:
     async def insert(self, insert: Insert) -> int:
         self.inserts.append(insert)
         return insert.body.count(b"\n")
+
+    def require_room(self, coming_bytes: int) -> None:
+        pass
 
     async def parse(self, sql: str) -> dict[str, Any]:
         raise AssertionError(f"no parser in a scripted engine, asked for: {sql}")
@@ -110,6 +120,12 @@ class ScriptedEngine:
         if isinstance(self.counted, Exception):
             raise self.counted
         return self.counted
+
+    async def query_costs(self, spans: Collection[QuerySpan]) -> Mapping[QuerySpan, QueryCost]:
+        self.cost_questions.append(list(spans))
+        if isinstance(self.costs, Exception):
+            raise self.costs
+        return {span: self.costs[span] for span in spans if span in self.costs}
 
     async def close(self) -> None:
         self.closed = True

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ MAX_BYTES = 64_000_000  # of rows that wait to be written
 _GROUP_BYTES = 4_000_000
 _CONVERT_PAUSE_S = 0.1
 _WRITE_PAUSE_S = 1.0
+_LOOK_UP_S = 0.5  # at most
 # How long the loop is held at a time. A `sleep(0)` in between would not do: the engine's workers
 # need the interpreter's lock, which a loop that never waits gives away every 5 ms only.
 _SLICE_S = 0.001
@@ -65,12 +66,16 @@ class Recorder:
         *,
         max_waiting: int = MAX_WAITING,
         max_bytes: int = MAX_BYTES,
+        look_up: Callable[[Sequence[Any]], Awaitable[None]] | None = None,
     ) -> None:
-        """`prepare` makes the tables; it is called until it succeeds, before the first group."""
+        """`prepare` makes the tables; it is called until it succeeds, before the first group.
+        `look_up` gets the sources before rows are made of them, to find out what the rows need;
+        where it fails they are made without."""
         self.written = 0
         self.dropped = 0
         self._engine = engine
         self._prepare: Callable[[], Awaitable[None]] | None = prepare
+        self._look_up = look_up
         self._max_waiting = max_waiting
         self._max_bytes = max_bytes
         self._sources: deque[tuple[str, Callable[[Any], Row | None], Any]] = deque()
@@ -103,6 +108,9 @@ class Recorder:
 
     def start(self) -> None:
         """Begin to write."""
+        if self._look_up is not None:  # which is dear: once a group
+            self._tasks = [asyncio.create_task(_forever(self._convert_and_write, _WRITE_PAUSE_S))]
+            return
         self._tasks = [
             asyncio.create_task(_forever(self._convert, _CONVERT_PAUSE_S)),
             asyncio.create_task(_forever(self._write, _WRITE_PAUSE_S)),
@@ -114,8 +122,7 @@ class Recorder:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._convert()
-        await self._write()
+        await self._convert_and_write()
         self.dropped += self.waiting
         if self.waiting:
             _log.warning("%s usage records could not be written and are lost", self.waiting)
@@ -124,12 +131,24 @@ class Recorder:
         self._complete.clear()
         self._rows = self._bytes = 0
 
+    async def _convert_and_write(self) -> None:
+        await self._convert()
+        await self._write()
+
     async def _convert(self) -> None:
-        """Sources into rows, a slice of them at a time."""
-        sources = self._sources
-        while sources:
+        """Sources into rows, a slice of them at a time; those that there are now."""
+        sources, left = self._sources, len(self._sources)
+        if left and self._look_up is not None:
+            try:
+                async with asyncio.timeout(_LOOK_UP_S):
+                    await self._look_up([source for _, _, source in sources])
+            except (PipewrenError, TimeoutError) as error:
+                reason = str(error) or f"the engine took over {_LOOK_UP_S} s"
+                self._warn(f"usage records are written without what queries cost: {reason}")
+        while left:
             end_s = perf_counter() + _SLICE_S
-            while sources:
+            while left:
+                left -= 1
                 self._add(*sources.popleft())
                 if perf_counter() >= end_s:
                     await asyncio.sleep(_BREATH_S)

@@ -163,6 +163,17 @@ def check_failed_jobs(shop: Shop, rows: Rows) -> None:
 
 
 Check = Callable[[Shop, Rows], None]
+
+
+def check_no_costs(shop: Shop, rows: Rows) -> None:
+    """Without the query log, with which tests/e2e/usage/test_query_costs.py asks the same."""
+    assert by(rows, "pipe_name", "calls", "cpu_s", "most_memory") == {
+        "top_pages": (7, 0, 0),
+        "totals": (3 + shop.eager, 0, 0),
+        "query_api": (1, 0, 0),
+    }
+
+
 CHECKS_OF_QUERIES: dict[str, Check] = {
     "Slowest endpoints": check_slowest,
     "Response times over time": check_latency,
@@ -179,6 +190,7 @@ CHECKS_OF_QUERIES: dict[str, Check] = {
     "What was done to data sources": check_operations,
     "How fresh the rows are": check_freshness,
     "Jobs that failed": check_failed_jobs,
+    "CPU time and memory": check_no_costs,
 }
 
 

@@ -45,6 +45,16 @@ def test_a_new_data_source_gets_version_one() -> None:
     assert not plan.changed
 
 
+def test_no_table_gets_the_name_of_a_quarantine_of_before_or_the_reverse() -> None:
+    taking = replace(EVENTS, name="events_quarantine")
+    # `events` has left the project, and its table stays.
+    plan = plan_tables(project(taking), [version(EVENTS)], present={"events__1"})
+    assert plan.tables["events_quarantine"].table == "events_quarantine__2"
+    known = [version(taking), version(taking, 2)]
+    plan = plan_tables(project(EVENTS), known)
+    assert plan.tables["events"].table == "events__3"
+
+
 def test_an_unchanged_one_keeps_its_table() -> None:
     known = version(EVENTS)
     plan = plan_tables(project(EVENTS), [known])

@@ -12,6 +12,7 @@ import pytest
 
 from pipewren.errors import BadRequest, Unavailable
 from pipewren.ingest.fixtures import Loaded
+from pipewren.serve.datasource_descriptions import Size
 from pipewren.serve.job_runner import Jobs, RunningJob
 from pipewren.serve.request_record import begin_record
 from pipewren.serve.usage import Operation, Usage, open_usage
@@ -105,7 +106,7 @@ async def test_nothing_is_recorded_where_it_is_switched_off() -> None:
     usage = Usage(None)
     usage.observe(a_request(resource_id="t_1"))
     usage.note_job(Job("j", WORKSPACE, "import", JobStatus.WAITING, "", ""))
-    usage.note_size(WORKSPACE, TableVersion("events", 1, "t_1", ""), rows=1, size=1, at_s=0.0)
+    usage.note_size(WORKSPACE, TableVersion("events", 1, "t_1", ""), Size(1, 1), Size(), at_s=0.0)
     with usage.operation(Operation("append", WORKSPACE, "t_1", "events")):
         pass
 
@@ -183,7 +184,7 @@ async def test_a_deployment_tells_which_data_sources_it_changed(
 async def test_fixtures_and_sizes(usage: Usage, engine: ScriptedEngine) -> None:
     table = TableVersion("events", 1, "t_1", "")
     usage.note_fixture(WORKSPACE, Loaded(table, "fixtures/events.csv", 9, None, 0.5))
-    usage.note_size(WORKSPACE, table, rows=9, size=700, at_s=1_790_000_000.5)
+    usage.note_size(WORKSPACE, table, Size(9, 700), Size(2, 60), at_s=1_790_000_000.5)
     (loaded,) = await rows_of(usage, engine, "operations")
     assert (loaded["event_type"], loaded["rows"], loaded["written_rows"]) == ("append", None, 9)
     assert (loaded["Options.Names"], loaded["Options.Values"]) == (
@@ -192,6 +193,7 @@ async def test_fixtures_and_sizes(usage: Usage, engine: ScriptedEngine) -> None:
     )
     (size,) = await rows_of(usage, engine, "storage")
     assert (size["rows"], size["bytes"], size["timestamp"]) == (9, 700, 1_790_000_000)
+    assert (size["rows_quarantine"], size["bytes_quarantine"]) == (2, 60)
 
 
 async def test_a_job_leaves_a_row_in_each_state(

@@ -135,6 +135,16 @@ def test_what_is_made_of_a_data_source_is_followed_through_nodes_pipes_and_copie
     assert derived == {"ev": frozenset({"daily", "old"}), "daily": frozenset({"old"})}
 
 
+def test_what_is_filled_from_a_quarantine_is_made_of_its_data_source() -> None:
+    texts = {f"datasources/{name}.datasource": SCHEMA for name in ("ev", "mended")}
+    texts["pipes/mend.pipe"] = (
+        "NODE a\nSQL >\n    SELECT toUInt32(id) AS id FROM ev_quarantine\n"
+        "TYPE copy\nTARGET_DATASOURCE mended\n"
+    )
+    project = parse_project({path: text.encode() for path, text in texts.items()})
+    assert find_derived(project, compile_pipes(project)) == {"ev": frozenset({"mended"})}
+
+
 def test_scanned_rows_are_zeros_at_the_end_of_json_only() -> None:
     end = (
         b'\n\t"rows": 1,\n\n\t"statistics":\n\t{\n\t\t"elapsed": 0.001,\n\t\t"rows_read": 9,'

@@ -1,0 +1,246 @@
+"""Groups of rows from the event log into their tables, each exactly once.
+
+    seal     the group is recorded in the log, with its token, before its rows go anywhere
+    insert   under the token: a repetition adds only what is missing, in views too
+    done     is recorded; the log lets go of the rows
+
+A group that fails stays, is tried again a few times, and then given up: set aside in files, or, if
+only a materialised view refused it, left as it is, since its rows are in their table. One that the
+engine refuses for its rows is halved, until the row at fault is found: it goes to quarantine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic, perf_counter
+
+from pipewren.engine.contract import Engine, Insert
+from pipewren.engine.insert_errors import InsertFailure, classify_insert_error
+from pipewren.errors import EngineError, PipewrenError, Unavailable, ViewFailed
+from pipewren.ingest.committer import Committer
+from pipewren.ingest.log import EventLog
+from pipewren.ingest.log_frames import Done, Extent, Sealed, Split
+from pipewren.ingest.queues import RETRY_PAUSES_S, Group, TableQueue
+from pipewren.ingest.refused_rows import cut_in_half, quarantine_row
+from pipewren.ingest.row_reader import ROW_SETTINGS
+from pipewren.ingest.set_aside import set_aside
+
+_BUSY_PAUSE_S = 1.0
+_MAX_REFUSED = 50  # single rows of one group that go to quarantine; then it is set aside as it is
+
+_log = logging.getLogger("pipewren.ingest")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a try to insert a group. `written_rows` has those of views; `error` says why
+    it failed, and `is_over` that it is not tried again."""
+
+    workspace_id: str
+    table: str
+    rows: int
+    written_rows: int
+    bytes: int
+    elapsed_s: float
+    error: str | None = None
+    is_over: bool = True
+
+
+class Inserter:
+    """`observe` is told of every try."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        log: EventLog,
+        committer: Committer,
+        data_dir: Path,
+        observe: Callable[[Outcome], None],
+    ) -> None:
+        self._engine = engine
+        self._log = log
+        self._committer = committer
+        self._data_dir = data_dir
+        self._observe = observe
+        self._unrecorded: list[Group] = []  # done, which the log could not be told
+
+    async def seal(self, queue: TableQueue) -> Group:
+        """The next rows of a queue that has some, as a group. Raises Unavailable; then nothing has
+        changed. The queue's lock is held, here and below."""
+        taken = queue.take()
+        group = Group(
+            uuid.uuid4().hex,
+            taken[0].shape,
+            tuple(one.extent for one in taken),
+            min(one.arrived_s for one in taken),
+            [waiter for one in taken for waiter in one.waiters],
+        )
+        try:
+            await self._committer.record(_sealed(queue, group))
+        except BaseException:
+            queue.put_back(taken)
+            raise
+        queue.failed.append(group)  # until it is known to be in
+        return group
+
+    async def insert(self, queue: TableQueue, group: Group) -> None:
+        """Try a group. Where it fails it is tried again later, or given up; raises Unavailable
+        where the engine takes nothing now, which is not the group's fault."""
+        began_s = perf_counter()
+        workspace_id, table = queue.key
+        queue.note_insert(monotonic())
+        rows = await self._log.read(group.extents)
+        try:
+            written = await self._engine.insert(
+                Insert(
+                    database=f"w_{workspace_id}",
+                    table=table,
+                    columns=group.shape.columns,
+                    format=group.shape.format,
+                    body=rows,
+                    token=group.token,
+                    settings=ROW_SETTINGS,
+                )
+            )
+        except PipewrenError as error:
+            failure = classify_insert_error(error)
+            if failure in (InsertFailure.BUSY, InsertFailure.DISK):
+                group.retry_at_s = queue.busy_until_s = monotonic() + _BUSY_PAUSE_S
+                group.reason = error.message
+                raise Unavailable(error.message) from None
+            group.reason = error.message
+            is_over = await self._fail(queue, group, rows, failure, error)
+            self._tell(queue, group, 0, began_s, error.message, is_over=is_over)
+        else:
+            group.tell()
+            self._tell(queue, group, written, began_s)
+            await self._settle(queue, group)
+
+    async def give_up(self, queue: TableQueue, group: Group) -> None:
+        """Set a group aside that cannot wait any longer. Raises Unavailable."""
+        await self._set_aside(queue, group, await self._log.read(group.extents))
+
+    async def drop(self, queue: TableQueue, group: Group) -> None:
+        """Forget a group whose rows nobody wants. Raises Unavailable."""
+        group.tell()
+        await self._settle(queue, group)
+
+    async def record_done(self) -> None:
+        """Have the log know all groups that are over. Raises Unavailable."""
+        while self._unrecorded:
+            group = self._unrecorded[0]
+            await self._committer.record(Done(group.token))
+            self._unrecorded.pop(0)
+            await self._log.release(group.extents)
+
+    async def _fail(
+        self,
+        queue: TableQueue,
+        group: Group,
+        rows: bytes,
+        failure: InsertFailure,
+        error: PipewrenError,
+    ) -> bool:
+        """Whether it is over with this group."""
+        if failure is InsertFailure.GONE:
+            await self._set_aside(queue, group, rows)
+            return True
+        if failure is InsertFailure.ROWS and len(group.refused) < _MAX_REFUSED:
+            await self._take_apart(queue, group, rows)
+            return True
+        if failure is InsertFailure.VIEW:
+            group.tell(ViewFailed(_view_text(error)))
+        if group.tries < len(RETRY_PAUSES_S):
+            group.retry_at_s = monotonic() + RETRY_PAUSES_S[group.tries]
+            group.tries += 1
+            return False
+        if failure is InsertFailure.VIEW:
+            _log.warning(
+                "rows of %s are in their table and not in a materialised view, which refused them: "
+                "%s",
+                queue.key[1],
+                error.message,
+            )
+            await self._settle(queue, group)
+        else:
+            await self._set_aside(queue, group, rows)
+        return True
+
+    async def _take_apart(self, queue: TableQueue, group: Group, rows: bytes) -> None:
+        """Two groups in the place of one of which nothing is in, or the one row to quarantine."""
+        if group.rows == 1:
+            batch = quarantine_row(queue.key[1], group.shape, rows, group.reason)
+            if batch is None:
+                await self._set_aside(queue, group, rows)
+                return
+            group.refused.append(group.reason)
+            # Both are in one write of the log, so that no kill can part them.
+            quarantined = self._committer.add_rows(queue.key[0], batch, None)
+            group.tell()
+            await self._settle(queue, group)
+            await quarantined
+            return
+        halves = [part_of(group, extents) for extents in cut_in_half(group.extents, rows)]
+        sealed = tuple(_sealed(queue, half) for half in halves)
+        await self._committer.record(Split(group.token, sealed))
+        halves[-1].waiters, group.waiters = group.waiters, []
+        queue.failed.remove(group)
+        queue.failed += halves
+
+    async def _set_aside(self, queue: TableQueue, group: Group, rows: bytes) -> None:
+        try:
+            path = await asyncio.to_thread(set_aside, self._data_dir, queue.key, group, rows)
+        except OSError as error:
+            group.retry_at_s = monotonic() + _BUSY_PAUSE_S
+            raise Unavailable(f"Rows cannot be set aside: {error.strerror}") from None
+        _log.error(
+            "%d rows for %s were refused by the engine and are set aside in %s: %s",
+            group.rows,
+            queue.key[1],
+            path.name,
+            group.reason,
+        )
+        group.tell(Unavailable(f"The rows could not be inserted: {group.reason}"))
+        await self._settle(queue, group)
+
+    async def _settle(self, queue: TableQueue, group: Group) -> None:
+        queue.failed.remove(group)
+        self._unrecorded.append(group)
+        await self.record_done()
+
+    def _tell(
+        self,
+        queue: TableQueue,
+        group: Group,
+        written: int,
+        began_s: float,
+        error: str | None = None,
+        *,
+        is_over: bool = True,
+    ) -> None:
+        elapsed_s = perf_counter() - began_s
+        self._observe(
+            Outcome(*queue.key, group.rows, written, group.size, elapsed_s, error, is_over)
+        )
+
+
+def part_of(group: Group, extents: tuple[Extent, ...]) -> Group:
+    """Some rows of a group, as one of their own."""
+    return replace(group, token=uuid.uuid4().hex, extents=extents, waiters=[], tries=0)
+
+
+def _sealed(queue: TableQueue, group: Group) -> Sealed:
+    return Sealed(group.token, *queue.key, group.shape.columns, group.shape.format, group.extents)
+
+
+def _view_text(error: PipewrenError) -> str:
+    view = error.view.rpartition("__mv")[0] if isinstance(error, EngineError) else ""
+    return (
+        f"The rows are in the data source, and the materialised view of pipe {view} refused them: "
+        f"{error.message}. Do not send them again"
+    )

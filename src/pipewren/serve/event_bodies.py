@@ -1,0 +1,143 @@
+"""Bodies of events: whole in memory, decompressed, and counted, so that many large or slow ones
+cannot take the server's memory."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+
+import zstandard
+
+from pipewren.errors import BadRequest, PayloadTooLarge, Unavailable
+from pipewren.serve.bodies import Receive, read_parts
+
+_STEP_BYTES = 1_000_000  # of what is decompressed at a time
+_INLINE_BYTES = 4096  # compressed bodies that are not worth the way to a thread
+_GZIP = 31  # zlib's window bits for a gzip member
+# What compressors use without long-distance matching; a window is memory that a frame asks for.
+_MAX_ZSTD_WINDOW_BYTES = 8 << 20
+# zstd has no bound for what one call puts out: 4 bytes can become a block of 128 KB.
+_ZSTD_FEED_BYTES = 256
+# A body's rows are written again, and stand in memory until they are in the log.
+COPIES = 3
+
+
+class Share:
+    """What one request holds of the room."""
+
+    def __init__(self, room: EventRoom) -> None:
+        self._room = room
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Raises Unavailable."""
+        self._room.take(size)
+        self.held += size
+
+
+class EventRoom:
+    """The memory of all bodies together, in bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.used = 0
+        self.refused = 0
+        self._max_bytes = max_bytes
+
+    @contextmanager
+    def share(self) -> Generator[Share, None, None]:
+        """Around a request; what it took is free again at its end, however that comes."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.used -= share.held
+
+    def take(self, size: int) -> None:
+        if self.used + size > self._max_bytes:
+            self.refused += 1
+            raise Unavailable(
+                f"The server holds as many bodies of events as it may ({self._max_bytes:,} bytes, "
+                "max_events_memory_bytes): send them again in a moment"
+            )
+        self.used += size
+
+
+async def read_event_body(receive: Receive, coding: str, max_bytes: int, share: Share) -> bytes:
+    """The body as it was before `coding` (Content-Encoding). Raises BadRequest for one that is not
+    what it says, PayloadTooLarge, Unavailable."""
+    decompress = _decompressor_of(coding)
+    parts: list[bytes] = []
+    async for part in read_parts(receive, max_bytes, "max_events_bytes"):
+        share.take(len(part) * COPIES)
+        parts.append(part)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    if decompress is None or not body:
+        return body
+    pieces: list[bytes] = []
+    size = 0
+    steps = decompress(body)
+    while (piece := await _next(steps, is_small=len(body) <= _INLINE_BYTES)) is not None:
+        size += len(piece)
+        if size > max_bytes:
+            raise PayloadTooLarge(
+                f"The decompressed body is larger than {max_bytes:,} bytes (max_events_bytes)"
+            )
+        share.take(len(piece) * COPIES)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _decompressor_of(coding: str) -> Callable[[bytes], Iterator[bytes]] | None:
+    if coding in ("", "identity"):
+        return None
+    if coding in ("gzip", "x-gzip"):
+        return _gunzip
+    if coding == "zstd":
+        return _unzstd
+    raise BadRequest(f"Content-Encoding {coding[:40]} is not supported: send gzip or zstd, or none")
+
+
+async def _next(steps: Iterator[bytes], *, is_small: bool) -> bytes | None:
+    if is_small:
+        return next(steps, None)
+    return await asyncio.to_thread(next, steps, None)
+
+
+def _gunzip(body: bytes) -> Iterator[bytes]:
+    """Of one member or several, as `cat a.gz b.gz` makes them."""
+    rest = body
+    while rest:
+        member = zlib.decompressobj(_GZIP)
+        try:
+            while rest and not member.eof:
+                yield member.decompress(rest, _STEP_BYTES)
+                rest = member.unconsumed_tail or member.unused_data
+        except zlib.error as error:
+            raise BadRequest(f"The body is not gzip: {error}") from None
+        if not member.eof:
+            raise BadRequest("The body is cut off: its gzip data has no end")
+
+
+def _unzstd(body: bytes) -> Iterator[bytes]:
+    context = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW_BYTES)
+    at = 0
+    while at < len(body):
+        frame = context.decompressobj()
+        gathered: list[bytes] = []
+        size = 0
+        while at < len(body) and not frame.eof:
+            fed = body[at : at + _ZSTD_FEED_BYTES]
+            try:
+                gathered.append(frame.decompress(fed))
+            except zstandard.ZstdError as error:
+                raise BadRequest(f"The body is not zstd: {error}") from None
+            at += len(fed) - len(frame.unused_data)
+            size += len(gathered[-1])
+            if size >= _STEP_BYTES:
+                yield b"".join(gathered)
+                gathered, size = [], 0
+        if not frame.eof:
+            raise BadRequest("The body is cut off: its zstd data has no end")
+        yield b"".join(gathered)
