@@ -170,3 +170,13 @@ def test_an_engine_opens_on_a_disk_without_a_free_byte_and_writes_when_there_is_
     assert (ready, writable) == (True, False)
     assert "nearly full" in reason
     assert (written, after) == (1, [ALL[0] + 1, ALL[1] + 100])
+
+
+def test_a_table_opens_however_many_of_its_parts_are_broken(program: Program) -> None:
+    program.run(MAKE.replace("range(5)", "range(120)"))
+    for part in parts(program.data_dir):
+        for file in part.iterdir():
+            file.write_bytes(b"")
+    assert json.loads(program.run(REPEAT)[-1]) == [[0, "0"], ALL] or json.loads(
+        program.run(REPEAT)[-1]
+    ) == [ALL, ALL]

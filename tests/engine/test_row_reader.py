@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from pipewren.engine.contract import Insert
+from pipewren.errors import EngineError
 from pipewren.ingest.row_judge import judge
 from pipewren.ingest.row_reader import ROW_SETTINGS, RowReader, make_row_reader
 from pipewren.ingest.row_types import read_value_type
@@ -159,3 +160,15 @@ def test_names_of_types_mean_what_the_engine_says(bare_chdb: BareChdb) -> None:
         written = arguments.get(family, "")
         expected = read_value_type(f"{family}{written}")
         assert replace(read_value_type(f"{name}{written}"), text=expected.text) == expected, name
+
+
+async def test_rows_are_read_without_a_right_to_write(workspace: Workspace) -> None:
+    await workspace.execute("CREATE TABLE t (n UInt8) ENGINE = MergeTree ORDER BY n")
+    rows = "SELECT n FROM format(JSONCompactEachRow, 'n UInt8', '[5]')"
+    read = await workspace.engine.read_rows(workspace.statement(rows))
+    assert read.body == b'{"n":5}\n'
+    for statement in ("INSERT INTO t VALUES (1)", "DROP TABLE t", "TRUNCATE TABLE t"):
+        with pytest.raises(EngineError):
+            await workspace.engine.read_rows(workspace.statement(statement))
+    with pytest.raises(EngineError):
+        await workspace.query(rows)  # a reader may not

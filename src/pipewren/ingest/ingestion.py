@@ -222,14 +222,19 @@ class Ingestion:
         for group in queue.due_failed(now_s):
             await self._inserter.insert(queue, group)
         if queue.pending and queue.pending_due_s(now_s, self._flush_s) <= 0:
-            await self._inserter.insert(queue, await self._inserter.seal(queue))
+            group, _ = await self._inserter.seal(queue)
+            await self._inserter.insert(queue, group)
 
     async def _insert_all(self, queue: TableQueue, *, settle: bool = False) -> None:
         """Try everything once. Raises Unavailable."""
+        last = queue.pending[-1] if queue.pending else None
         for group in list(queue.failed):
             await self._inserter.insert(queue, group)
-        while queue.pending:
-            await self._inserter.insert(queue, await self._inserter.seal(queue))
+        # What comes meanwhile is not waited for: it may come without end.
+        while last is not None:
+            group, is_last = await self._inserter.seal(queue, last)
+            last = None if is_last else last
+            await self._inserter.insert(queue, group)
         if settle:
             while queue.failed:
                 await self._inserter.give_up(queue, queue.failed[0])

@@ -25,7 +25,7 @@ from pipewren.errors import EngineError, PipewrenError, Unavailable, ViewFailed
 from pipewren.ingest.committer import Committer
 from pipewren.ingest.log import EventLog
 from pipewren.ingest.log_frames import Done, Extent, Sealed, Split
-from pipewren.ingest.queues import RETRY_PAUSES_S, Group, TableQueue
+from pipewren.ingest.queues import RETRY_PAUSES_S, Group, Pending, TableQueue
 from pipewren.ingest.refused_rows import cut_in_half, quarantine_row
 from pipewren.ingest.row_reader import ROW_SETTINGS
 from pipewren.ingest.set_aside import set_aside
@@ -67,12 +67,14 @@ class Inserter:
         self._committer = committer
         self._data_dir = data_dir
         self._observe = observe
-        self._unrecorded: list[Group] = []  # done, which the log could not be told
+        self._unrecorded: list[Group] = []  # done, of which the log does not know yet
+        self._recording = asyncio.Lock()
 
-    async def seal(self, queue: TableQueue) -> Group:
-        """The next rows of a queue that has some, as a group. Raises Unavailable; then nothing has
-        changed. The queue's lock is held, here and below."""
-        taken = queue.take()
+    async def seal(self, queue: TableQueue, last: Pending | None = None) -> tuple[Group, bool]:
+        """The next rows of a queue that has some, as a group, up to `last`; and whether that one is
+        in it. Raises Unavailable; then nothing has changed. The queue's lock is held, here and
+        below."""
+        taken = queue.take(last)
         group = Group(
             uuid.uuid4().hex,
             taken[0].shape,
@@ -86,7 +88,7 @@ class Inserter:
             queue.put_back(taken)
             raise
         queue.failed.append(group)  # until it is known to be in
-        return group
+        return group, taken[-1] is last
 
     async def insert(self, queue: TableQueue, group: Group) -> None:
         """Try a group. Where it fails it is tried again later, or given up; raises Unavailable
@@ -132,11 +134,16 @@ class Inserter:
 
     async def record_done(self) -> None:
         """Have the log know all groups that are over. Raises Unavailable."""
-        while self._unrecorded:
-            group = self._unrecorded[0]
-            await self._committer.record(Done(group.token))
-            self._unrecorded.pop(0)
-            await self._log.release(group.extents)
+        async with self._recording:
+            groups, self._unrecorded = self._unrecorded, []
+            try:
+                for group in groups:
+                    await self._committer.record(Done(group.token))
+            except BaseException:
+                # Said twice it does no harm; rows are let go of once only, below.
+                self._unrecorded += groups
+                raise
+            await self._log.release([one for group in groups for one in group.extents])
 
     async def _fail(
         self,

@@ -104,8 +104,9 @@ class TableQueue:
         self.size += pending.extent.length
         self.changed.set()
 
-    def take(self) -> list[Pending]:
-        """The next group: rows of one shape, in order of their coming, within the bounds."""
+    def take(self, last: Pending | None = None) -> list[Pending]:
+        """The next group: rows of one shape, in order of their coming, within the bounds, up to
+        `last` at most."""
         taken: list[Pending] = []
         rows = size = 0
         while self.pending:
@@ -117,6 +118,8 @@ class TableQueue:
             taken.append(self.pending.popleft())
             self.rows -= first.extent.count
             self.size -= first.extent.length
+            if first is last:
+                break
         return taken
 
     def put_back(self, taken: list[Pending]) -> None:

@@ -20,6 +20,7 @@ class _Reader:
         self.pending: dict[Key, dict[_Place, Pending]] = {}
         self.groups: dict[str, tuple[Key, Group]] = {}
         self.over: list[Extent] = []
+        self.missing: dict[str, Sealed] = {}
         self._now_s = monotonic()
 
     def add_rows(self, head: Rows, extent: Extent) -> None:
@@ -31,11 +32,8 @@ class _Reader:
         rows = self.pending.get((head.workspace_id, head.table), {})
         places = [(extent.segment, extent.offset) for extent in head.extents]
         if not all(place in rows for place in places):
-            _log.error(
-                "rows of a group for %s are missing in the event log: %d rows may be lost",
-                head.table,
-                sum(extent.count for extent in head.extents),
-            )
+            # Files go when their rows are in; the frame that says so comes later.
+            self.missing[head.token] = head
             return
         for place in places:
             del rows[place]
@@ -47,9 +45,18 @@ class _Reader:
                 self._keep(part)
 
     def end_group(self, token: str) -> None:
+        self.missing.pop(token, None)
         known = self.groups.pop(token, None)
-        if known is not None:  # else the files with its rows are gone
+        if known is not None:
             self.over += known[1].extents
+
+    def tell_missing(self) -> None:
+        for head in self.missing.values():
+            _log.error(
+                "rows of a group for %s are missing in the event log: %d rows may be lost",
+                head.table,
+                sum(extent.count for extent in head.extents),
+            )
 
     def _keep(self, head: Sealed) -> None:
         shape = Shape(head.columns, head.format)
@@ -71,6 +78,7 @@ def read_log(log: EventLog) -> tuple[dict[Key, TableQueue], list[Extent]]:
             reader.split(head)
         elif isinstance(head, Done):
             reader.end_group(head.token)
+    reader.tell_missing()
     return _make_queues(reader), reader.over
 
 

@@ -9,9 +9,10 @@ import msgspec
 from pipewren.ingest.batch import Batch
 from pipewren.ingest.log_frames import Extent
 from pipewren.ingest.queues import Shape
+from pipewren.project.quarantine import SUFFIX
 
 _MAX_REASON = 1000
-_QUARANTINE = "_quarantine"
+_OWN = frozenset({"c__error_column", "c__error", "c__import_id", "insertion_date"})
 
 
 def cut_in_half(extents: tuple[Extent, ...], rows: bytes) -> list[tuple[Extent, ...]]:
@@ -44,10 +45,10 @@ def cut_in_half(extents: tuple[Extent, ...], rows: bytes) -> list[tuple[Extent, 
 
 
 def quarantine_row(table: str, shape: Shape, row: bytes, reason: str) -> Batch | None:
-    """The row for the quarantine table of `table`; None where that is one itself. The values are
-    those that were to be inserted, as JSON has them."""
+    """The row for the quarantine table of `table`; None where that is one itself, or has columns
+    called like the quarantine's own. The values are those that were to be inserted, as JSON."""
     name, _, version = table.rpartition("__")
-    if name.endswith(_QUARANTINE):
+    if name.endswith(SUFFIX) or not _OWN.isdisjoint(shape.columns):
         return None
     values: dict[str, msgspec.Raw | None]
     if shape.format == "JSONEachRow":
@@ -64,7 +65,7 @@ def quarantine_row(table: str, shape: Shape, row: bytes, reason: str) -> Batch |
         "insertion_date": int(datetime.now(UTC).timestamp()),
     }
     line = msgspec.json.encode(list(fields.values())) + b"\n"
-    return Batch(f"{name}{_QUARANTINE}__{version}", tuple(fields), "JSONCompactEachRow", line, 1)
+    return Batch(f"{name}{SUFFIX}__{version}", tuple(fields), "JSONCompactEachRow", line, 1)
 
 
 def _text(value: msgspec.Raw | None) -> str | None:

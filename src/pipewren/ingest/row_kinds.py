@@ -147,6 +147,8 @@ def _make_time_number(type: ValueType) -> Callable[[int], Any]:
             if not low <= number <= high:
                 raise Unfit
             return number
+        if 10**12 <= number < 4 * 10**12:
+            return str(number)  # which the engine reads as milliseconds, of any scale
         if 0 < number < 10**14:
             value = EPOCH + timedelta(milliseconds=number)
         elif 0 < number < 10**17:

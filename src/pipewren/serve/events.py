@@ -7,9 +7,11 @@ the quarantine, whole requests of them too.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Literal
 
 from pipewren.access.datasource_rights import require_append
@@ -30,6 +32,10 @@ from pipewren.serve.route_request import RouteRequest, open_deployment
 from pipewren.serve.server import Server
 from pipewren.storage.deployments import TableVersion
 from pipewren.storage.quarantine import quarantine_version
+
+# Of lines read at a time, some 0.3 ms, or 10 where all are bad; and how long the loop is held.
+SLICE_BYTES = 64_000
+_HELD_S = 0.002
 
 Format = Literal["ndjson", "json"]
 FORMATS: tuple[Format, ...] = ("ndjson", "json")
@@ -82,7 +88,9 @@ async def _read(
     """The rows, and where they go: a deployment may go live while they are read."""
     workspace_id, resource_id = place.deployment.workspace.id, place.table.resource_id
     while True:
-        reader = server.row_readers.find(place.deployment, place.datasource, is_staged=is_staged)
+        reader = await server.row_readers.find(
+            place.deployment, place.datasource, server.engine, is_staged=is_staged
+        )
         read = await _read_rows(reader, body, format, server)
         await server.writes.opened(workspace_id)
         if workspace_id not in server.deployments:
@@ -95,13 +103,18 @@ async def _read(
 
 
 async def _read_rows(reader: RowReader, body: bytes, format: Format, server: Server) -> ReadRows:
+    parts: list[ReadRows] = []
     if format == "json":
-        parts = [reader.read_json(body)]
+        large = len(body) > SLICE_BYTES
+        parts.append(
+            await asyncio.to_thread(reader.read_json, body) if large else reader.read_json(body)
+        )
     else:
-        parts = []
-        for lines in cut_slices(body):
-            if parts:
+        began_s = perf_counter()
+        for lines in cut_slices(body, SLICE_BYTES):
+            if perf_counter() - began_s > _HELD_S:
                 await take_a_breath()
+                began_s = perf_counter()
             parts.append(reader.read(lines))
     unsure = [row for part in parts for row in part.unsure]
     if unsure:
