@@ -174,9 +174,9 @@ def test_an_engine_opens_on_a_disk_without_a_free_byte_and_writes_when_there_is_
 
 def test_a_table_opens_however_many_of_its_parts_are_broken(program: Program) -> None:
     program.run(MAKE.replace("range(5)", "range(120)"))
-    for part in parts(program.data_dir):
+    made = parts(program.data_dir)
+    assert len(made) == 240  # ClickHouse's own limit is 100
+    for part in made:
         for file in part.iterdir():
             file.write_bytes(b"")
-    assert json.loads(program.run(REPEAT)[-1]) == [[0, "0"], ALL] or json.loads(
-        program.run(REPEAT)[-1]
-    ) == [ALL, ALL]
+    assert json.loads(program.run(REPEAT)[-1]) == [[0, 0], ALL]

@@ -40,6 +40,7 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "storage": {"timestamp": NOW, "datasource_id": "t_2", "rows": 3, "bytes": 30},
     "jobs": {"created_at": NOW, "updated_at": NOW, "job_id": "j", "status": "waiting"},
     "blocks": {"timestamp": NOW, "block_id": "b"},
+    "event_requests": {"event_time": NOW, "successful_requests": 1, "ips": ["10.0.0.1"]},
 }
 NAMED = {
     "requests": "pipe_name",
@@ -47,6 +48,7 @@ NAMED = {
     "storage": "datasource_name",
     "jobs": "job_type",
     "blocks": "datasource_name",
+    "event_requests": "datasource_id",
 }
 
 
@@ -249,6 +251,35 @@ async def test_operations_of_a_day(usage: Usage) -> None:
     assert day[5] == pytest.approx(1.5, abs=0.02)
 
 
+async def test_requests_of_events_in_a_second_are_one_row(usage: Usage) -> None:
+    """Those that were refused are another one: `rate_limited` is no number to be summed up."""
+    workspace_id = "9" * 32
+    row = {
+        "workspace_id": workspace_uuid(workspace_id),
+        "event_time": "2026-11-30 10:00:00",
+        "datasource_id": "t_1",
+        "successful_requests": 200,
+        "rows_total": 300,
+        "ips": ["10.0.0.1"],
+        "tokens": ["a", "b"],
+    }
+    limited = {**row, "successful_requests": 0, "error_requests": 7, "rate_limited": 1}
+    for number in range(3):
+        await usage.insert("event_requests", row, f"second {number}")
+        await usage.insert("event_requests", limited, f"limited {number}")
+    await usage.insert("event_requests", {**row, "ips": ["10.0.0.2"], "tokens": ["c"]}, "another")
+    await usage.insert("event_requests", {**row, "datasource_id": "t_2"}, "elsewhere")
+    columns = (
+        "datasource_id, rate_limited, successful_requests, error_requests, rows_total, "
+        "arraySort(ips), arraySort(tokens)"
+    )
+    assert sorted(await usage.read("tinybird.hfi_requests", workspace_id, columns)) == [
+        ["t_1", 0, 800, 0, 1200, ["10.0.0.1", "10.0.0.2"], ["a", "b", "c"]],
+        ["t_1", 1, 0, 21, 900, ["10.0.0.1"], ["a", "b"]],
+        ["t_2", 0, 200, 0, 300, ["10.0.0.1"], ["a", "b"]],
+    ]
+
+
 async def test_tables_that_are_there_are_left_alone_but_for_a_changed_ttl(
     usage: Usage, tmp_path: Path
 ) -> None:
@@ -303,10 +334,10 @@ def test_a_definition_that_a_full_disk_cut_off_is_written_again(
             with store.begin() as connection:
                 copies = list_objects(connection)
             names = [name for database, name in copies if name]
-            assert len(names) == 7, names
+            assert len(names) == 8, names
             for name in names:
                 definition_file(DATA_DIR, "w_usage", name).write_text("")
-            assert len(restore_definitions(DATA_DIR, copies)) == 7
+            assert len(restore_definitions(DATA_DIR, copies)) == 8
             engine = await open_engine()
             await make_tables(engine, store, 3650)
             await insert(engine, "two")

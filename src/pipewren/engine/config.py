@@ -17,6 +17,9 @@ from pipewren.engine.options import EngineOptions, server_memory_bytes
 
 FILE_NAME = "engine.xml"
 ADMIN_ROLE = "admin"
+# Inserts and merges give way to reads on the processor, where the system lets the process do that
+# (Linux's CAP_SYS_NICE): a look-up beside steady inserts takes a quarter less (docs/events.md).
+WRITERS_NICE = 10
 READER_ROLE = "reader"
 
 # Every workspace's databases begin with `w_` (design, decision 10), so one static role fits all.
@@ -43,6 +46,7 @@ def server_settings(options: EngineOptions) -> Mapping[str, int]:
         "mark_cache_size": options.mark_cache_bytes,
         "index_mark_cache_size": options.mark_cache_bytes,
         "background_pool_size": options.background_threads,
+        "os_threads_nice_value_merge_mutate": WRITERS_NICE,
     }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipewren.engine import query_log
-from pipewren.engine.config import READER_ROLE
+from pipewren.engine.config import READER_ROLE, WRITERS_NICE
 from pipewren.engine.contract import Limits
 from pipewren.engine.options import EngineOptions, write_memory_bytes
 from pipewren.errors import EngineError
@@ -134,6 +134,7 @@ def make_admin_profile(options: EngineOptions, *, writes: bool = False) -> Profi
             # The pieces that a body of over 10 MB is parsed in are part of its token: once by
             # `send_insert` and once in the statement, the same rows would be in twice.
             ("input_format_parallel_parsing", "0"),
+            ("os_threads_nice_value_query", str(WRITERS_NICE if writes else 0)),
             ("show_table_uuid_in_table_create_query_if_not_nil", "1"),
         )
     )

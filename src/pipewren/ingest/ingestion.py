@@ -22,9 +22,9 @@ from pipewren.ingest.batch import Batch, split_batch
 from pipewren.ingest.committer import Committer
 from pipewren.ingest.gate import WriteGate
 from pipewren.ingest.ingestion_state import IngestionState
-from pipewren.ingest.inserter import Inserter, Outcome
+from pipewren.ingest.inserter import Fate, Inserter, Outcome
 from pipewren.ingest.log import EventLog
-from pipewren.ingest.queues import Key, Pending, TableQueue, Waiter
+from pipewren.ingest.queues import Key, NotYet, Pending, TableQueue, Waiter
 from pipewren.ingest.recovery import read_log
 
 MAX_WAIT_S = 30.0  # of callers who want their rows in the table
@@ -57,7 +57,9 @@ class Ingestion:
         self._committer = Committer(log, self._place)
         self._inserter = Inserter(engine, log, self._committer, data_dir, self._count)
         self._is_closed = False
-        self._counts = dict.fromkeys(("written", "failed", "set_aside", "rows"), 0)
+        self._counts = dict.fromkeys(
+            ("written", "failed", "view_failed", "set_aside", "rows", "refused"), 0
+        )
 
     async def start(self, workspace_ids: Collection[str]) -> int:
         """Insert what a server that ended had acknowledged and not inserted; the number of rows.
@@ -80,7 +82,7 @@ class Ingestion:
 
     async def accept(self, workspace_id: str, batches: Sequence[Batch], *, wait: bool) -> bool:
         """Rows for tables that exist. They are durable on return, and with `wait` in their tables;
-        False where that took too long, and they come later. Raises Unavailable, and ViewFailed
+        False where that takes too long, and they come later. Raises Unavailable, and ViewFailed
         where they are in their table and a materialised view refused them."""
         pieces = [piece for batch in batches for piece in split_batch(batch)]
         self.require_room(sum(len(piece.rows) for piece in pieces))
@@ -97,9 +99,10 @@ class Ingestion:
             return True
         done, late = await asyncio.wait(waiters, timeout=MAX_WAIT_S)
         errors = [error for one in done if (error := one.result()) is not None]
-        if errors:
-            raise errors[0]
-        return not late
+        for error in errors:
+            if not isinstance(error, NotYet):
+                raise error
+        return not (late or errors)
 
     def require_room(self, size: int) -> None:
         """Raises Unavailable where so many bytes more would be too many."""
@@ -107,6 +110,7 @@ class Ingestion:
             raise Unavailable("The server is stopping: try again in a moment")
         held = self._log.size + self._committer.waiting_bytes
         if held + size > self._max_log_bytes:
+            self._counts["refused"] += 1
             raise Unavailable(
                 f"The server cannot keep up: {held // 1_000_000} MB of events wait to be inserted, "
                 "and max_event_log_bytes allows no more. Send them again in a few seconds",
@@ -162,8 +166,10 @@ class Ingestion:
             oldest_age_s=now_s - min(times) if times else 0.0,
             groups_written=self._counts["written"],
             groups_failed=self._counts["failed"],
+            groups_view_failed=self._counts["view_failed"],
             groups_set_aside=self._counts["set_aside"],
             rows_written=self._counts["rows"],
+            refused=self._counts["refused"],
         )
 
     async def close(self) -> None:
@@ -251,11 +257,13 @@ class Ingestion:
             await self._inserter.drop(queue, group)
 
     def _count(self, outcome: Outcome) -> None:
-        if outcome.error is None:
+        if outcome.fate is Fate.WRITTEN:
             self._counts["written"] += 1
-            self._counts["rows"] += outcome.rows
         else:
             self._counts["failed"] += 1
-            self._counts["set_aside"] += outcome.is_over
+            self._counts["view_failed"] += outcome.fate is Fate.VIEW_FAILED
+            self._counts["set_aside"] += outcome.fate is Fate.SET_ASIDE
+        if outcome.fate in (Fate.WRITTEN, Fate.VIEW_FAILED):
+            self._counts["rows"] += outcome.rows
         if self.observe is not None:
             self.observe(outcome)

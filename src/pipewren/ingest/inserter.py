@@ -14,18 +14,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from time import monotonic, perf_counter
 
-from pipewren.engine.contract import Engine, Insert
+from pipewren.engine.contract import Engine, Insert, QuerySpan
 from pipewren.engine.insert_errors import InsertFailure, classify_insert_error
+from pipewren.engine.query_log import inserts_noted
 from pipewren.errors import EngineError, PipewrenError, Unavailable, ViewFailed
 from pipewren.ingest.committer import Committer
 from pipewren.ingest.log import EventLog
 from pipewren.ingest.log_frames import Done, Extent, Sealed, Split
-from pipewren.ingest.queues import RETRY_PAUSES_S, Group, Pending, TableQueue
+from pipewren.ingest.queues import RETRY_PAUSES_S, Group, NotYet, Pending, TableQueue
 from pipewren.ingest.refused_rows import cut_in_half, quarantine_row
 from pipewren.ingest.row_reader import ROW_SETTINGS
 from pipewren.ingest.set_aside import set_aside
@@ -36,10 +38,22 @@ _MAX_REFUSED = 50  # single rows of one group that go to quarantine; then it is 
 _log = logging.getLogger("pipewren.ingest")
 
 
+class Fate(Enum):
+    """What becomes of a group: it is in; it is tried again; its parts go on as groups of their own,
+    or its one row to quarantine; it is in its table, and a view has refused it for good; it is
+    in a file."""
+
+    WRITTEN = "written"
+    LATER = "later"
+    DIVIDED = "divided"
+    VIEW_FAILED = "view_failed"
+    SET_ASIDE = "set_aside"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a try to insert a group. `written_rows` has those of views; `error` says why
-    it failed, and `is_over` that it is not tried again."""
+    it failed. `inserts` are found in the engine's query log, where there is one."""
 
     workspace_id: str
     table: str
@@ -48,7 +62,13 @@ class Outcome:
     bytes: int
     elapsed_s: float
     error: str | None = None
-    is_over: bool = True
+    fate: Fate = Fate.WRITTEN
+    inserts: Sequence[QuerySpan] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is not tried again."""
+        return self.fate is not Fate.LATER
 
 
 class Inserter:
@@ -98,34 +118,38 @@ class Inserter:
         queue.note_insert(monotonic())
         rows = await self._log.read(group.extents)
         try:
-            written = await self._engine.insert(
-                Insert(
-                    database=f"w_{workspace_id}",
-                    table=table,
-                    columns=group.shape.columns,
-                    format=group.shape.format,
-                    body=rows,
-                    token=group.token,
-                    settings=ROW_SETTINGS,
+            with inserts_noted() as spans:
+                written = await self._engine.insert(
+                    Insert(
+                        database=f"w_{workspace_id}",
+                        table=table,
+                        columns=group.shape.columns,
+                        format=group.shape.format,
+                        body=rows,
+                        token=group.token,
+                        settings=ROW_SETTINGS,
+                    )
                 )
-            )
         except PipewrenError as error:
             failure = classify_insert_error(error)
             if failure in (InsertFailure.BUSY, InsertFailure.DISK):
                 group.retry_at_s = queue.busy_until_s = monotonic() + _BUSY_PAUSE_S
                 group.reason = error.message
+                queue.tell_all(NotYet())
                 raise Unavailable(error.message) from None
             group.reason = error.message
-            is_over = await self._fail(queue, group, rows, failure, error)
-            self._tell(queue, group, 0, began_s, error.message, is_over=is_over)
+            fate = await self._fail(queue, group, rows, failure, error)
+            elapsed_s = perf_counter() - began_s
+            self._tell(queue, group, 0, elapsed_s, spans, error.message, fate)
         else:
             group.tell()
-            self._tell(queue, group, written, began_s)
+            self._tell(queue, group, written, perf_counter() - began_s, spans)
             await self._settle(queue, group)
 
     async def give_up(self, queue: TableQueue, group: Group) -> None:
         """Set a group aside that cannot wait any longer. Raises Unavailable."""
         await self._set_aside(queue, group, await self._log.read(group.extents))
+        self._tell(queue, group, 0, 0.0, (), group.reason, Fate.SET_ASIDE)
 
     async def drop(self, queue: TableQueue, group: Group) -> None:
         """Forget a group whose rows nobody wants. Raises Unavailable."""
@@ -152,20 +176,18 @@ class Inserter:
         rows: bytes,
         failure: InsertFailure,
         error: PipewrenError,
-    ) -> bool:
-        """Whether it is over with this group."""
+    ) -> Fate:
         if failure is InsertFailure.GONE:
             await self._set_aside(queue, group, rows)
-            return True
+            return Fate.SET_ASIDE
         if failure is InsertFailure.ROWS and len(group.refused) < _MAX_REFUSED:
-            await self._take_apart(queue, group, rows)
-            return True
+            return await self._take_apart(queue, group, rows)
         if failure is InsertFailure.VIEW:
             group.tell(ViewFailed(_view_text(error)))
         if group.tries < len(RETRY_PAUSES_S):
             group.retry_at_s = monotonic() + RETRY_PAUSES_S[group.tries]
             group.tries += 1
-            return False
+            return Fate.LATER
         if failure is InsertFailure.VIEW:
             _log.warning(
                 "rows of %s are in their table and not in a materialised view, which refused them: "
@@ -174,30 +196,31 @@ class Inserter:
                 error.message,
             )
             await self._settle(queue, group)
-        else:
-            await self._set_aside(queue, group, rows)
-        return True
+            return Fate.VIEW_FAILED
+        await self._set_aside(queue, group, rows)
+        return Fate.SET_ASIDE
 
-    async def _take_apart(self, queue: TableQueue, group: Group, rows: bytes) -> None:
+    async def _take_apart(self, queue: TableQueue, group: Group, rows: bytes) -> Fate:
         """Two groups in the place of one of which nothing is in, or the one row to quarantine."""
         if group.rows == 1:
             batch = quarantine_row(queue.key[1], group.shape, rows, group.reason)
             if batch is None:
                 await self._set_aside(queue, group, rows)
-                return
+                return Fate.SET_ASIDE
             group.refused.append(group.reason)
             # Both are in one write of the log, so that no kill can part them.
             quarantined = self._committer.add_rows(queue.key[0], batch, None)
             group.tell()
             await self._settle(queue, group)
             await quarantined
-            return
+            return Fate.DIVIDED
         halves = [part_of(group, extents) for extents in cut_in_half(group.extents, rows)]
         sealed = tuple(_sealed(queue, half) for half in halves)
         await self._committer.record(Split(group.token, sealed))
         halves[-1].waiters, group.waiters = group.waiters, []
         queue.failed.remove(group)
         queue.failed += halves
+        return Fate.DIVIDED
 
     async def _set_aside(self, queue: TableQueue, group: Group, rows: bytes) -> None:
         try:
@@ -225,14 +248,14 @@ class Inserter:
         queue: TableQueue,
         group: Group,
         written: int,
-        began_s: float,
+        elapsed_s: float,
+        inserts: Sequence[QuerySpan],
         error: str | None = None,
-        *,
-        is_over: bool = True,
+        fate: Fate = Fate.WRITTEN,
     ) -> None:
-        elapsed_s = perf_counter() - began_s
+        key, size = queue.key, group.size
         self._observe(
-            Outcome(*queue.key, group.rows, written, group.size, elapsed_s, error, is_over)
+            Outcome(*key, group.rows, written, size, elapsed_s, error, fate, tuple(inserts))
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipewren.ingest.log_frames import Extent
@@ -18,6 +19,10 @@ RETRY_PAUSES_S = (0.3, 1.0, 3.0)  # then a group is set aside
 Key = tuple[str, str]  # workspace id, physical table
 # Of a caller who waits for the rows to be in their table: set to None then, or to why they are not.
 Waiter = asyncio.Future[Exception | None]
+
+
+class NotYet(Exception):
+    """What waiters are told where the engine takes nothing now: their rows come later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,7 @@ class Group:
     def tell(self, error: Exception | None = None) -> None:
         """Wake those who wait for its rows; later callers find nobody left."""
         waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(error)
+        _tell(waiters, error)
 
 
 class TableQueue:
@@ -141,6 +144,14 @@ class TableQueue:
             return None
         return max(0.0, min(times), self.busy_until_s - now_s)
 
+    def tell_all(self, error: Exception) -> None:
+        """Wake all who wait for rows of this table."""
+        for group in self.failed:
+            group.tell(error)
+        for pending in self.pending:
+            waiters, pending.waiters = pending.waiters, []
+            _tell(waiters, error)
+
     def note_insert(self, now_s: float) -> None:
         self._refill(now_s)
         self._allowance -= 1
@@ -157,3 +168,9 @@ class TableQueue:
         passed_s = now_s - self._counted_s
         self._counted_s = now_s
         self._allowance = min(BURST, self._allowance + passed_s * INSERTS_PER_S)
+
+
+def _tell(waiters: Iterable[Waiter], error: Exception | None) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(error)

@@ -38,7 +38,7 @@ CORS: tuple[Header, ...] = (
 # Nothing below these paths hands out tokens.
 BROWSER_PATHS = ("/v0/pipes/", "/v0/sql", "/v0/events")
 PREFLIGHT: tuple[Header, ...] = (
-    (b"access-control-allow-headers", b"authorization, content-type"),
+    (b"access-control-allow-headers", b"authorization, content-type, content-encoding"),
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (b"access-control-max-age", b"86400"),
 )

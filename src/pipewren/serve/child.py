@@ -36,6 +36,9 @@ from pipewren.serve.traffic import Traffic
 EXIT_CRASHED = 1
 EXIT_USAGE = 2
 EXIT_ORPHANED = 4  # nobody is left to see it
+# How long a busy thread keeps the interpreter from another. Each query needs it twice, in a thread
+# that the loop competes with: with the default of 5 ms, p99 beside events is a fifth longer.
+_SWITCH_S = 0.001
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _MEMORY_SIGNS = (
     "Cannot allocate memory",
@@ -49,6 +52,7 @@ _log = logging.getLogger("pipewren.serve")
 
 
 def main(arguments: list[str]) -> int:
+    sys.setswitchinterval(_SWITCH_S)
     """Serve until told to end; returns the exit code."""
     if len(arguments) != 2 or not all(argument.isdecimal() for argument in arguments):
         sys.stderr.write(f"{CHILD_MODULE} is started by `pipewren serve`, not by hand\n")

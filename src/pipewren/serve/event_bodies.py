@@ -7,6 +7,7 @@ import asyncio
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import zstandard
 
@@ -18,10 +19,24 @@ _INLINE_BYTES = 4096  # compressed bodies that are not worth the way to a thread
 _GZIP = 31  # zlib's window bits for a gzip member
 # What compressors use without long-distance matching; a window is memory that a frame asks for.
 _MAX_ZSTD_WINDOW_BYTES = 8 << 20
-# zstd has no bound for what one call puts out: 4 bytes can become a block of 128 KB.
+# What one call is given: 4 bytes of zstd can become a block of 128 KB, a byte of gzip 1,032.
 _ZSTD_FEED_BYTES = 256
+_GZIP_FEED_BYTES = 2048
+MAX_MEMBERS = 100_000  # of gzip, or frames of zstd: empty ones cost time and are no bytes
 # A body's rows are written again, and stand in memory until they are in the log.
 COPIES = 3
+
+
+class _Member(Protocol):
+    """A decompressor of one gzip member or zstd frame."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
 
 
 class Share:
@@ -30,9 +45,15 @@ class Share:
     def __init__(self, room: EventRoom) -> None:
         self._room = room
         self.held = 0
+        self.received = 0  # bytes of the body as it was sent
 
     def take(self, size: int) -> None:
-        """Raises Unavailable."""
+        """Raises Unavailable, and PayloadTooLarge where there will never be so much."""
+        if self.held + size > self._room.max_bytes:
+            raise PayloadTooLarge(
+                f"The body is too large: {COPIES} times its size is more than "
+                f"{self._room.max_bytes:,} bytes (max_events_memory_bytes)"
+            )
         self._room.take(size)
         self.held += size
 
@@ -43,7 +64,7 @@ class EventRoom:
     def __init__(self, max_bytes: int) -> None:
         self.used = 0
         self.refused = 0
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
 
     @contextmanager
     def share(self) -> Generator[Share, None, None]:
@@ -55,10 +76,10 @@ class EventRoom:
             self.used -= share.held
 
     def take(self, size: int) -> None:
-        if self.used + size > self._max_bytes:
+        if self.used + size > self.max_bytes:
             self.refused += 1
             raise Unavailable(
-                f"The server holds as many bodies of events as it may ({self._max_bytes:,} bytes, "
+                f"The server holds as many bodies of events as it may ({self.max_bytes:,} bytes, "
                 "max_events_memory_bytes): send them again in a moment"
             )
         self.used += size
@@ -70,6 +91,7 @@ async def read_event_body(receive: Receive, coding: str, max_bytes: int, share: 
     decompress = _decompressor_of(coding)
     parts: list[bytes] = []
     async for part in read_parts(receive, max_bytes, "max_events_bytes"):
+        share.received += len(part)
         share.take(len(part) * COPIES)
         parts.append(part)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -78,7 +100,8 @@ async def read_event_body(receive: Receive, coding: str, max_bytes: int, share: 
     pieces: list[bytes] = []
     size = 0
     steps = decompress(body)
-    while (piece := await _next(steps, is_small=len(body) <= _INLINE_BYTES)) is not None:
+    is_small = len(body) <= _INLINE_BYTES
+    while (piece := await _next(steps, is_small=is_small and not size)) is not None:
         size += len(piece)
         if size > max_bytes:
             raise PayloadTooLarge(
@@ -107,37 +130,39 @@ async def _next(steps: Iterator[bytes], *, is_small: bool) -> bytes | None:
 
 def _gunzip(body: bytes) -> Iterator[bytes]:
     """Of one member or several, as `cat a.gz b.gz` makes them."""
-    rest = body
-    while rest:
-        member = zlib.decompressobj(_GZIP)
-        try:
-            while rest and not member.eof:
-                yield member.decompress(rest, _STEP_BYTES)
-                rest = member.unconsumed_tail or member.unused_data
-        except zlib.error as error:
-            raise BadRequest(f"The body is not gzip: {error}") from None
-        if not member.eof:
-            raise BadRequest("The body is cut off: its gzip data has no end")
+    return _decompress(body, lambda: zlib.decompressobj(_GZIP), _GZIP_FEED_BYTES, "gzip")
 
 
 def _unzstd(body: bytes) -> Iterator[bytes]:
     context = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW_BYTES)
-    at = 0
+    return _decompress(body, context.decompressobj, _ZSTD_FEED_BYTES, "zstd")
+
+
+def _decompress(
+    body: bytes, begin: Callable[[], _Member], feed_bytes: int, name: str
+) -> Iterator[bytes]:
+    """The pieces of a body, each of about `_STEP_BYTES`. It is fed in small parts: what one call
+    puts out is bounded then, and so is what it copies of what follows a member."""
+    at = members = 0
+    gathered: list[bytes] = []
+    size = 0
     while at < len(body):
-        frame = context.decompressobj()
-        gathered: list[bytes] = []
-        size = 0
-        while at < len(body) and not frame.eof:
-            fed = body[at : at + _ZSTD_FEED_BYTES]
+        members += 1
+        if members > MAX_MEMBERS:
+            raise BadRequest(f"The body has more than {MAX_MEMBERS:,} {name} members or frames")
+        member = begin()
+        while not member.eof:
+            if at >= len(body):
+                raise BadRequest(f"The body is cut off: its {name} data has no end")
+            fed = body[at : at + feed_bytes]
             try:
-                gathered.append(frame.decompress(fed))
-            except zstandard.ZstdError as error:
-                raise BadRequest(f"The body is not zstd: {error}") from None
-            at += len(fed) - len(frame.unused_data)
-            size += len(gathered[-1])
+                piece = member.decompress(fed)
+            except (zlib.error, zstandard.ZstdError) as error:
+                raise BadRequest(f"The body is not {name}: {error}") from None
+            at += len(fed) - len(member.unused_data)
+            gathered.append(piece)
+            size += len(piece)
             if size >= _STEP_BYTES:
                 yield b"".join(gathered)
                 gathered, size = [], 0
-        if not frame.eof:
-            raise BadRequest("The body is cut off: its zstd data has no end")
-        yield b"".join(gathered)
+    yield b"".join(gathered)

@@ -16,9 +16,10 @@ from typing import Literal
 
 from pipewren.access.datasource_rights import require_append
 from pipewren.access.rates import Rate
+from pipewren.access.rights import Caller
 from pipewren.deploy.deployment import Deployment
 from pipewren.deploy.few_at_once import take_a_breath
-from pipewren.errors import BadRequest, NotFound
+from pipewren.errors import BadRequest, NotFound, ViewFailed
 from pipewren.ingest.batch import Batch
 from pipewren.ingest.quarantine_rows import quarantine_batch
 from pipewren.ingest.row_judge import judge
@@ -28,6 +29,7 @@ from pipewren.serve.answers import Answer, Header, json_answer, rate_limit_heade
 from pipewren.serve.call import DEPLOYMENT, STAGING
 from pipewren.serve.datasource_descriptions import find_datasource
 from pipewren.serve.event_bodies import read_event_body
+from pipewren.serve.request_record import EventFigures, record_of
 from pipewren.serve.route_request import RouteRequest, open_deployment
 from pipewren.serve.server import Server
 from pipewren.storage.deployments import TableVersion
@@ -64,22 +66,43 @@ async def append_events(request: RouteRequest, server: Server) -> Answer:
         raise BadRequest("The parameter name is missing: the data source that the rows are for")
     format = _read_format(request)
     place = _Place(deployment, *find_datasource(deployment, name))
+    figures = _note_caller(request, caller, place.table)
     require_append(caller, place.table)
     headers = await _take_rate(server, place)
     is_staged = request.text(DEPLOYMENT) == STAGING
+    waits = request.flag("wait")
     assert request.receive is not None  # the routes have this function in UPLOADS
     with server.event_room.share() as share:
-        body = await read_event_body(
-            request.receive, _coding_of(request), server.settings.max_events_bytes, share
-        )
+        try:
+            body = await read_event_body(
+                request.receive, _coding_of(request), server.settings.max_events_bytes, share
+            )
+        finally:
+            figures.received_bytes = share.received
+        figures.decompressed_bytes = len(body)
         place, reader, read = await _read(server, place, body, format, is_staged=is_staged)
+        figures.rows = read.count + len(read.bad)
         batches = _make_batches(place, reader, read)
         # Nothing is awaited between the look at the deployment and this.
-        is_written = await server.ingestion.accept(
-            place.deployment.workspace.id, batches, wait=request.flag("wait")
-        )
+        try:
+            is_written = await server.ingestion.accept(
+                place.deployment.workspace.id, batches, wait=waits
+            )
+        except ViewFailed:
+            figures.accepted, figures.quarantined = read.count, len(read.bad)
+            raise
+    figures.accepted, figures.quarantined = read.count, len(read.bad)
     counts = {"successful_rows": read.count, "quarantined_rows": len(read.bad)}
-    return json_answer(200 if request.flag("wait") and is_written else 202, counts, headers)
+    return json_answer(200 if waits and is_written else 202, counts, headers)
+
+
+def _note_caller(request: RouteRequest, caller: Caller, table: TableVersion) -> EventFigures:
+    """For what observes requests: whose it is, and where its figures will stand."""
+    record = record_of(request.scope)
+    record.workspace_id = caller.workspace_id
+    record.token_id, record.token_name = caller.token_id, caller.token_name
+    record.events = EventFigures(table.resource_id, table.datasource)
+    return record.events
 
 
 async def _read(

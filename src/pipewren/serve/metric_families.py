@@ -63,8 +63,8 @@ _ALL = (
     Family(
         "pipewren_http_requests_total",
         "counter",
-        "Requests that are over. `pipe` is set for endpoints' calls, `workspace` for those and "
-        "the Query API, once the token is known; status 499 is a client that hung up.",
+        "Requests that are over. `pipe` is set for endpoints' calls, `workspace` for those, the "
+        "Query API and events, once the token is known; status 499 is a client that hung up.",
         (*_ENDPOINT, "status"),
     ),
     Family(
@@ -163,6 +163,57 @@ _ALL = (
     _engine("counter", "mark_cache_misses", "Look-ups that it did not."),
     _engine("counter", "condition_cache_hits", "Look-ups that the condition cache answered."),
     _engine("counter", "condition_cache_misses", "Look-ups that it did not."),
+    Family(
+        "pipewren_events_rows_total",
+        "counter",
+        "Rows of requests to /v0/events, by data source: accepted, quarantined, or refused with "
+        "their request (503) after they were read.",
+        ("workspace", "datasource", "result"),
+    ),
+    Family(
+        "pipewren_events_pending_rows",
+        "gauge",
+        "Rows that are acknowledged and in the event log, and not in their tables yet.",
+    ),
+    Family(
+        "pipewren_events_lag_seconds",
+        "gauge",
+        "How long the oldest of them has waited.",
+    ),
+    Family(
+        "pipewren_events_groups_total",
+        "counter",
+        "Groups of rows for a table: written, failed (each try that did), view_failed (in its "
+        "table, and refused by a materialised view for good), set_aside (in a file).",
+        ("result",),
+    ),
+    Family("pipewren_events_inserted_rows_total", "counter", "Rows that came to their tables."),
+    Family(
+        "pipewren_events_log_bytes",
+        "gauge",
+        "The event log on disk: at least what is not in its table yet.",
+    ),
+    Family(
+        "pipewren_events_log_max_bytes",
+        "gauge",
+        "The setting max_event_log_bytes, beyond which events get 503.",
+    ),
+    Family(
+        "pipewren_events_memory_bytes",
+        "gauge",
+        "Memory that is counted for bodies of events, three times their size.",
+    ),
+    Family(
+        "pipewren_events_memory_max_bytes",
+        "gauge",
+        "The setting max_events_memory_bytes, beyond which events get 503.",
+    ),
+    Family(
+        "pipewren_events_refusals_total",
+        "counter",
+        "Requests to /v0/events refused with 503, by the setting that refused them.",
+        ("reason",),
+    ),
     Family("pipewren_disk_free_bytes", "gauge", "Free bytes of the data directory's file system."),
     Family(
         "pipewren_disk_reserve_bytes",

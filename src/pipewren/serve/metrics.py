@@ -47,6 +47,8 @@ class Metrics:
     def __init__(self, max_series: int = MAX_SERIES) -> None:
         self._max_series = max_series
         self._series: dict[Key, Series] = {}
+        # Rows of events: workspace id, data source, what became of them.
+        self.event_rows: Counter[tuple[str, str, str]] = Counter()
         self.loop_lag = Histogram()
         self.deploys: Counter[tuple[str, str]] = Counter()
         self.figures = EngineFigures()
@@ -64,6 +66,15 @@ class Metrics:
         if statistics is not None:
             series.rows += statistics.rows_read
             series.bytes += statistics.bytes_read
+        events = record.events
+        if events is not None and events.rows:
+            for result, rows in (
+                ("accepted", events.accepted),
+                ("quarantined", events.quarantined),
+                ("refused", events.rows - events.accepted - events.quarantined),
+            ):
+                if rows:
+                    self.event_rows[record.workspace_id, events.datasource, result] += rows
 
     def series(self) -> Iterator[tuple[Key, Series]]:
         return iter(self._series.items())
@@ -72,6 +83,11 @@ class Metrics:
         """Let go of what cannot be called any more, so that its labels do not pile up."""
         for key in [key for key in self._series if is_gone(key)]:
             del self._series[key]
+
+    def forget_rows(self, is_gone: Callable[[str, str], bool]) -> None:
+        """The same for rows of events, by workspace id and data source."""
+        for key in [key for key in self.event_rows if is_gone(key[0], key[1])]:
+            del self.event_rows[key]
 
     async def watch_loop(self) -> None:
         """Measure how late the event loop is, until cancelled."""

@@ -19,6 +19,7 @@ from typing import Any
 from pipewren import __version__
 from pipewren.access.audit import record_action
 from pipewren.access.caller import digest_of
+from pipewren.deploy.deployment import Deployment
 from pipewren.errors import Forbidden, MethodNotAllowed, NotFound
 from pipewren.serve.answers import Answer
 from pipewren.serve.call import read_bearer
@@ -105,6 +106,7 @@ def _is_for_loopback(scope: Mapping[str, Any]) -> bool:
 async def _answer(server: Server) -> Answer:
     figures = await server.metrics.figures.read(server.engine)
     server.metrics.forget(lambda key: _is_gone(key, server))
+    server.metrics.forget_rows(lambda id, name: not _has_datasource(server, id, name))
     # Thousands of endpoints are some 100 ms of writing, which no request has to wait for.
     body = await asyncio.to_thread(write_families, collect(server, figures))
     return Answer(200, _HEADERS, body)
@@ -117,6 +119,7 @@ def collect(server: Server, figures: Mapping[str, int] | None) -> dict[str, Rows
         **_collect_requests(server),
         **_collect_state(server),
         **_collect_engine(server),
+        **_collect_events(server),
         "pipewren_engine_figures_read": _one(int(figures is not None)),
     }
     if figures is not None:
@@ -210,8 +213,47 @@ def _collect_engine(server: Server) -> dict[str, Rows]:
     return collected
 
 
+def _collect_events(server: Server) -> dict[str, Rows]:
+    rows: Counts = defaultdict(int)
+    for (workspace_id, datasource, result), number in server.metrics.event_rows.items():
+        deployment = server.deployments.get(workspace_id)
+        if deployment is not None:
+            rows[deployment.workspace.name, datasource, result] += number
+    state, room = server.ingestion.state(), server.event_room
+    groups = {
+        "written": state.groups_written,
+        "failed": state.groups_failed,
+        "view_failed": state.groups_view_failed,
+        "set_aside": state.groups_set_aside,
+    }
+    refusals = {"max_events_memory_bytes": room.refused, "max_event_log_bytes": state.refused}
+    return {
+        "pipewren_events_rows_total": rows.items(),
+        "pipewren_events_pending_rows": _one(state.pending_rows),
+        "pipewren_events_lag_seconds": _one(round(state.oldest_age_s, 3)),
+        "pipewren_events_groups_total": [((result,), number) for result, number in groups.items()],
+        "pipewren_events_inserted_rows_total": _one(state.rows_written),
+        "pipewren_events_log_bytes": _one(state.log_bytes),
+        "pipewren_events_log_max_bytes": _one(state.log_max_bytes),
+        "pipewren_events_memory_bytes": _one(room.used),
+        "pipewren_events_memory_max_bytes": _one(room.max_bytes),
+        "pipewren_events_refusals_total": [
+            ((reason,), number) for reason, number in refusals.items()
+        ],
+    }
+
+
 def _one(value: Value) -> Rows:
     return [((), value)]
+
+
+def _known(server: Server, workspace_id: str) -> list[Deployment]:
+    found = (server.deployments.get(workspace_id), server.staged.get(workspace_id))
+    return [one for one in found if one is not None]
+
+
+def _has_datasource(server: Server, workspace_id: str, name: str) -> bool:
+    return any(name in one.tables for one in _known(server, workspace_id))
 
 
 def _is_gone(key: Key, server: Server) -> bool:
@@ -219,8 +261,7 @@ def _is_gone(key: Key, server: Server) -> bool:
     workspace_id, route, name, _ = key
     if not workspace_id:
         return False
-    deployments = (server.deployments.get(workspace_id), server.staged.get(workspace_id))
-    known = [one for one in deployments if one is not None]
+    known = _known(server, workspace_id)
     return not known or (
         route == ENDPOINT_ROUTE and not any(name in one.endpoints for one in known)
     )

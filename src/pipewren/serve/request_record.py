@@ -24,6 +24,19 @@ ENDPOINT_ROUTE = "/v0/pipes/{pipe}.{format}"  # the hot route, beside those of r
 HUNG_UP = 499  # the status of a request whose client is gone (limits.md section 1)
 
 
+class EventFigures(msgspec.Struct):
+    """What a request of the Events API brought to a data source. `rows` are all that were read, of
+    which `accepted` and `quarantined` are safe; `received_bytes` came over the wire."""
+
+    datasource_id: str
+    datasource: str
+    rows: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    received_bytes: int = 0
+    decompressed_bytes: int = 0
+
+
 class RequestRecord(msgspec.Struct):
     """`scope` is ASGI's; `route` is the pattern of its path, "" where it has none. `started_at_s`
     is Unix time, `began_s` and `ended_s` are of the clock that durations are taken with.
@@ -32,7 +45,8 @@ class RequestRecord(msgspec.Struct):
     parameters that the token fixed. `error` is what the caller was told. `sql` is what was run;
     `reads_usage`: it reads service data sources, and leaves no usage record
     (service-data-sources.md section 1). `failed_on` is the engine's name of the connection that it
-    failed on, after `waited_s` in line, and `failed_span` when it ran there. `trace` is the
+    failed on, after `waited_s` in line, and `failed_span` when it ran there. `events` has what
+    rows it brought, where it brought some. `trace` is the
     request's place in a trace; `steps`, kept only where spans are made of them, are (name, end) of
     what was done, by the clock of `began_s`."""
 
@@ -57,6 +71,7 @@ class RequestRecord(msgspec.Struct):
     failed_on: str = ""
     failed_span: QuerySpan | None = None
     waited_s: float = 0.0
+    events: EventFigures | None = None
     trace: Trace | None = None
     steps: list[tuple[str, float]] | None = None
 

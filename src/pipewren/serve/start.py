@@ -31,6 +31,7 @@ from pipewren.project.loader import read_project
 from pipewren.serve.admission import Admission
 from pipewren.serve.background import finish_work, start_work
 from pipewren.serve.call import KEPT_FROM_TEMPLATES
+from pipewren.serve.event_usage import EventRequests, make_group_observer, tables_with_tags
 from pipewren.serve.metrics_page import is_measured
 from pipewren.serve.open_workspaces import describe_all, open_workspaces
 from pipewren.serve.server import Server
@@ -158,7 +159,12 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
         writes=ingestion.gate,
     )
     server.ingestion = ingestion
+    ingestion.observe = make_group_observer(
+        usage,
+        lambda id: tables_with_tags((server.deployments.get(id), server.staged.get(id))),
+    )
     server.observers.append(usage.observe)
+    server.observers.append(EventRequests(usage.recorder, settings.trusted_proxies).observe)
     if is_measured(settings):
         server.observers.append(server.metrics.observe)
     server.staged = {key: one.staged for key, one in spaces.items() if one.staged is not None}
@@ -198,6 +204,11 @@ async def _start_ingestion(
     )
     with store.begin() as connection:
         known = [workspace.id for workspace in list_workspaces(connection)]
+        versions = {id: list_table_versions(connection, id) for id in known}
+    # Nothing is live yet: of what is, the store knows the tables.
+    ingestion.observe = make_group_observer(
+        usage, lambda id: [(version, ()) for version in versions.get(id, ())]
+    )
     rows = await ingestion.start(known)
     if rows:
         progress(f"{rows:,} events that were acknowledged before the server ended are inserted")

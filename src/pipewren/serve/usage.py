@@ -32,6 +32,7 @@ from pipewren.storage.store import Store
 from pipewren.usage.recorder import Recorder, Row
 from pipewren.usage.service_tables import (
     BLOCKS,
+    EVENT_REQUESTS,
     JOBS,
     OPERATIONS,
     REQUESTS,
@@ -50,8 +51,8 @@ _NOT_METADATA = frozenset(
 class Operation:
     """Something that is done to a data source: a row of `tinybird.datasources_ops_log`. `inserts`
     are those that it made, where there is a query log. Its `rows`
-    and `written_rows`, those of views included, are filled in when they are known; `error` says
-    what went wrong. `event_type` is one of section 2."""
+    and `written_rows`, those of views included and those of a quarantine not, are filled in when
+    they are known; `error` says what went wrong. `event_type` is one of section 2."""
 
     event_type: str
     workspace_id: str
@@ -62,6 +63,7 @@ class Operation:
     tags: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     rows: int | None = None
+    rows_quarantine: int = 0
     written_rows: int = 0
     blocks: tuple[str, ...] = ()
     error: str | None = None
@@ -135,6 +137,12 @@ class Usage:
             operation.ended_at_s = operation.ended_at_s or time.time()
             operation.operation_id = operation.operation_id or str(uuid.uuid4())
             self.recorder.record(OPERATIONS, self._operation_row, operation)
+
+    def note_group(self, operation: Operation) -> None:
+        """A group of events that is in, or is given up."""
+        self.note_operation(operation)
+        if self.recorder is not None and operation.written_rows:
+            self.recorder.record(EVENT_REQUESTS, self._written_row, operation)
 
     def note_tables(
         self,
@@ -224,6 +232,15 @@ class Usage:
     def _operation_row(self, operation: Operation) -> Row:
         return _operation_row(operation, self._costs.of_all(operation.inserts))
 
+    def _written_row(self, operation: Operation) -> Row:
+        return {
+            "event_time": int(operation.ended_at_s),
+            "workspace_id": workspace_uuid(operation.workspace_id),
+            "datasource_id": operation.datasource_id,
+            "ch_written_rows": operation.written_rows,
+            "ch_cpu_time": self._costs.of_all(operation.inserts).cpu_s,
+        }
+
 
 async def open_usage(
     settings: Settings, engine: Engine, store: Store, progress: Callable[[str], None]
@@ -264,10 +281,11 @@ def _operation_row(operation: Operation, cost: QueryCost) -> Row:
         "import_id": operation.job_id,
         "job_id": operation.job_id,
         "rows": operation.rows,
-        "rows_quarantine": None if operation.rows is None else 0,
+        "rows_quarantine": None if operation.rows is None else operation.rows_quarantine,
         "blocks_ids": operation.blocks,
         "operation_id": operation.operation_id,
         "written_rows": operation.written_rows,
+        "written_rows_quarantine": operation.rows_quarantine,
         "cpu_time": cost.cpu_s,
         "memory_usage": cost.memory_bytes,
         "resource_tags": operation.tags,

@@ -92,13 +92,14 @@ class Recorder:
     def waiting(self) -> int:
         return len(self._sources) + self._rows
 
-    def record(self, table: str, make_row: Callable[[S], Row | None], source: S) -> None:
+    def record(self, table: str, make_row: Callable[[S], Row | None], source: S) -> bool:
         """Have `make_row(source)` written to a table soon; None is no row. It is called later, on
-        the loop. Never waits and never raises."""
+        the loop. Never waits and never raises; False where there is no room for it."""
         if len(self._sources) + self._rows >= self._max_waiting or self._is_closed:
             self.dropped += 1
-        else:
-            self._sources.append((table, make_row, source))
+            return False
+        self._sources.append((table, make_row, source))
+        return True
 
     async def prepare(self) -> None:
         """Make the tables, unless they are made. Raises what that raises."""

@@ -24,6 +24,7 @@ QUERY_API = "query_api"  # the pipe of requests to /v0/sql
 
 REQUESTS, REQUESTS_BY_DAY, OPERATIONS = "requests", "requests_by_day", "operations"
 STORAGE, JOBS, BLOCKS = "storage", "jobs", "blocks"
+EVENT_REQUESTS = "event_requests"
 
 _TINYBIRD, _ORGANIZATION = "tinybird.", "organization."
 
@@ -132,6 +133,7 @@ _SOURCES: Mapping[str, _Source] = {
     "tinybird.datasources_storage": _Source(STORAGE),
     "tinybird.jobs_log": _Source(f"{JOBS} FINAL"),
     "tinybird.block_log": _Source(BLOCKS),
+    "tinybird.hfi_requests": _Source(f"{EVENT_REQUESTS} FINAL"),
     "organization.pipe_stats_rt": _Source(REQUESTS),
     "organization.pipe_stats": _Source(
         f"{REQUESTS_BY_DAY} FINAL", {"date": f"toDate({REQUESTS_BY_DAY}.date)"}

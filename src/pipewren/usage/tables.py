@@ -9,6 +9,7 @@ be written again (engine-chdb.md section 0.6).
 | requests | a request of an endpoint or of the Query API | `usage_retention_days` |
 | requests_by_day | requests of an endpoint on a day, summed up by a view | for ever |
 | operations, storage, blocks | what changes data sources, and their sizes | 400 days, or longer |
+| event_requests | requests of the Events API in a second | 400 days, or longer |
 | jobs | a job; its latest state counts | for ever |
 """
 
@@ -29,6 +30,7 @@ from pipewren.storage.store import Store
 from pipewren.usage.service_tables import (
     BLOCKS,
     DATABASE,
+    EVENT_REQUESTS,
     JOBS,
     OPERATIONS,
     REQUESTS,
@@ -124,6 +126,14 @@ def usage_tables(retention_days: int) -> tuple[Table, ...]:
             engine="ReplacingMergeTree(updated_at)",
         ),
         Table(BLOCKS, "tinybird.block_log", "timestamp", "timestamp, datasource_id", days=long),
+        Table(
+            EVENT_REQUESTS,
+            "tinybird.hfi_requests",
+            "event_time",
+            "datasource_id, event_time, rate_limited",
+            engine="SummingMergeTree",
+            days=long,
+        ),
     )
 
 
