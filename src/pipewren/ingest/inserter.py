@@ -33,6 +33,7 @@ from pipewren.ingest.row_reader import ROW_SETTINGS
 from pipewren.ingest.set_aside import set_aside
 
 _BUSY_PAUSE_S = 1.0
+_WITHOUT_FAILING_VIEWS = (("materialized_views_ignore_errors", "1"),)
 _MAX_REFUSED = 50  # single rows of one group that go to quarantine; then it is set aside as it is
 
 _log = logging.getLogger("pipewren.ingest")
@@ -114,22 +115,11 @@ class Inserter:
         """Try a group. Where it fails it is tried again later, or given up; raises Unavailable
         where the engine takes nothing now, which is not the group's fault."""
         began_s = perf_counter()
-        workspace_id, table = queue.key
         queue.note_insert(monotonic())
         rows = await self._log.read(group.extents)
         try:
             with inserts_noted() as spans:
-                written = await self._engine.insert(
-                    Insert(
-                        database=f"w_{workspace_id}",
-                        table=table,
-                        columns=group.shape.columns,
-                        format=group.shape.format,
-                        body=rows,
-                        token=group.token,
-                        settings=ROW_SETTINGS,
-                    )
-                )
+                written = await self._engine.insert(_insert(queue, group, rows))
         except PipewrenError as error:
             failure = classify_insert_error(error)
             if failure in (InsertFailure.BUSY, InsertFailure.DISK):
@@ -147,9 +137,14 @@ class Inserter:
             await self._settle(queue, group)
 
     async def give_up(self, queue: TableQueue, group: Group) -> None:
-        """Set a group aside that cannot wait any longer. Raises Unavailable."""
-        await self._set_aside(queue, group, await self._log.read(group.extents))
-        self._tell(queue, group, 0, 0.0, (), group.reason, Fate.SET_ASIDE)
+        """Set a group aside that cannot wait any longer; one that is in its table is left there.
+        Raises Unavailable."""
+        if group.is_in_table:
+            fate = await self._leave_without_view(queue, group)
+        else:
+            await self._set_aside(queue, group, await self._log.read(group.extents))
+            fate = Fate.SET_ASIDE
+        self._tell(queue, group, 0, 0.0, (), group.reason, fate)
 
     async def drop(self, queue: TableQueue, group: Group) -> None:
         """Forget a group whose rows nobody wants. Raises Unavailable."""
@@ -183,22 +178,37 @@ class Inserter:
         if failure is InsertFailure.ROWS and len(group.refused) < _MAX_REFUSED:
             return await self._take_apart(queue, group, rows)
         if failure is InsertFailure.VIEW:
+            group.is_in_table = True
+            if not group.is_in_other_views:
+                await self._feed_other_views(queue, group, rows)
             group.tell(ViewFailed(_view_text(error)))
         if group.tries < len(RETRY_PAUSES_S):
             group.retry_at_s = monotonic() + RETRY_PAUSES_S[group.tries]
             group.tries += 1
             return Fate.LATER
-        if failure is InsertFailure.VIEW:
-            _log.warning(
-                "rows of %s are in their table and not in a materialised view, which refused them: "
-                "%s",
-                queue.key[1],
-                error.message,
-            )
-            await self._settle(queue, group)
-            return Fate.VIEW_FAILED
+        if group.is_in_table:
+            return await self._leave_without_view(queue, group)
         await self._set_aside(queue, group, rows)
         return Fate.SET_ASIDE
+
+    async def _feed_other_views(self, queue: TableQueue, group: Group, rows: bytes) -> None:
+        """One view that fails keeps rows from all others of its table, whatever their order
+        (measured): they get them by the same token, and it does too, when it is repaired."""
+        try:
+            await self._engine.insert(_insert(queue, group, rows, _WITHOUT_FAILING_VIEWS))
+        except PipewrenError as error:
+            _log.warning("views of %s were not fed: %s", queue.key[1], error.message)
+        else:
+            group.is_in_other_views = True
+
+    async def _leave_without_view(self, queue: TableQueue, group: Group) -> Fate:
+        _log.warning(
+            "rows of %s are in their table and not in a materialised view, which refused them: %s",
+            queue.key[1],
+            group.reason,
+        )
+        await self._settle(queue, group)
+        return Fate.VIEW_FAILED
 
     async def _take_apart(self, queue: TableQueue, group: Group, rows: bytes) -> Fate:
         """Two groups in the place of one of which nothing is in, or the one row to quarantine."""
@@ -262,6 +272,21 @@ class Inserter:
 def part_of(group: Group, extents: tuple[Extent, ...]) -> Group:
     """Some rows of a group, as one of their own."""
     return replace(group, token=uuid.uuid4().hex, extents=extents, waiters=[], tries=0)
+
+
+def _insert(
+    queue: TableQueue, group: Group, rows: bytes, settings: tuple[tuple[str, str], ...] = ()
+) -> Insert:
+    workspace_id, table = queue.key
+    return Insert(
+        database=f"w_{workspace_id}",
+        table=table,
+        columns=group.shape.columns,
+        format=group.shape.format,
+        body=rows,
+        token=group.token,
+        settings=(*ROW_SETTINGS, *settings),
+    )
 
 
 def _sealed(queue: TableQueue, group: Group) -> Sealed:

@@ -57,6 +57,8 @@ class Group:
     retry_at_s: float = 0.0
     reason: str = ""
     refused: list[str] = field(default_factory=list)  # reasons of single rows, of all its parts
+    is_in_table: bool = False  # and a materialised view has refused it
+    is_in_other_views: bool = False
 
     @property
     def rows(self) -> int:

@@ -10,7 +10,7 @@ the last one counts. Pure functions: what asks the engine is row_judge.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,7 +37,6 @@ from pipewren.project.model import Datasource
 ROW_SETTINGS = (*INPUT_SETTINGS, ("input_format_null_as_default", "1"))
 
 _MAX_MISSES = 16
-SLICE_BYTES = 256_000  # a millisecond or two of reading
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _NOT_QUICK = (msgspec.DecodeError, RecursionError, Unfit, Unsure, UnicodeDecodeError)
@@ -84,7 +83,7 @@ class RowReader:
 
     def read(self, lines: bytes) -> ReadRows:
         """Rows of NDJSON: whole lines, of which the last may lack its newline. Blank ones are
-        nothing. The work is in proportion to the bytes: give slices (`cut_slices`)."""
+        nothing. The work is in proportion to the bytes: give pieces (`slice_end`)."""
         if lines and self._quick:
             if b"\r" in lines:
                 lines = lines.replace(b"\r\n", b"\n")
@@ -94,18 +93,7 @@ class RowReader:
                 found = self._read_quickly(lenient, lines)
             if found is not None:
                 return found
-        return self._read_each(split_lines(lines))
-
-    def read_json(self, body: bytes) -> ReadRows:
-        """One JSON object, over any number of lines, or an array of objects."""
-        body = body.strip(b" \t\r\n")
-        if not body.startswith(b"["):
-            return self._read_each([body] if body else [])
-        try:
-            rows = msgspec.json.decode(body, type=list[Raw])
-        except (msgspec.DecodeError, RecursionError):
-            return self._read_each([body])
-        return self._read_each([bytes(row) for row in rows])
+        return self.read_each(split_lines(lines))
 
     def encode(self, rows: Sequence[Sequence[bytes | None]]) -> bytes:
         """Lines of rows whose values are JSON, None for none."""
@@ -130,8 +118,8 @@ class RowReader:
             return None
         return ReadRows(self._encode_lines(flat), count)
 
-    def _read_each(self, lines: Sequence[bytes]) -> ReadRows:
-        """Line by line; those that the quick way refuses with care."""
+    def read_each(self, lines: Sequence[bytes]) -> ReadRows:
+        """One row each; those that the quick way refuses with care."""
         flat: list[Any] = []
         bad: list[BadRow] = []
         unsure: list[UnsureRow] = []
@@ -227,16 +215,24 @@ def make_row_reader(datasource: Datasource, types: Mapping[str, str] | None = No
     return RowReader(row_columns(datasource.columns, types), sources)
 
 
-def cut_slices(body: bytes, max_bytes: int = SLICE_BYTES) -> Iterator[bytes]:
-    """Pieces of whole lines, of at most `max_bytes` but for a single longer line."""
-    start = 0
-    while start < len(body):
-        end = start + max_bytes
-        if end < len(body):
-            cut = body.rfind(b"\n", start, end) + 1
-            end = cut or body.find(b"\n", end) + 1 or len(body)
-        yield body[start:end]
-        start = end
+def slice_end(body: bytes, start: int, max_bytes: int) -> int:
+    """Where a piece of whole lines ends that begins there."""
+    end = start + max_bytes
+    if end >= len(body):
+        return len(body)
+    cut = body.rfind(b"\n", start, end) + 1
+    return cut or body.find(b"\n", end) + 1 or len(body)
+
+
+def split_json(body: bytes) -> Sequence[bytes | Raw]:
+    """The rows of a body that is one JSON object, over any number of lines, or an array."""
+    body = body.strip(b" \t\r\n")
+    if not body.startswith(b"["):
+        return [body] if body else []
+    try:
+        return msgspec.json.decode(body, type=list[Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return [body]
 
 
 def split_lines(lines: bytes) -> list[bytes]:

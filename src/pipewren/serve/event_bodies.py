@@ -15,6 +15,7 @@ from pipewren.errors import BadRequest, PayloadTooLarge, Unavailable
 from pipewren.serve.bodies import Receive, read_parts
 
 _STEP_BYTES = 1_000_000  # of what is decompressed at a time
+_SMALL_BYTES = 4096  # parts of a body that are put together as they come
 _INLINE_BYTES = 4096  # compressed bodies that are not worth the way to a thread
 _GZIP = 31  # zlib's window bits for a gzip member
 # What compressors use without long-distance matching; a window is memory that a frame asks for.
@@ -51,11 +52,25 @@ class Share:
         """Raises Unavailable, and PayloadTooLarge where there will never be so much."""
         if self.held + size > self._room.max_bytes:
             raise PayloadTooLarge(
-                f"The body is too large: {COPIES} times its size is more than "
-                f"{self._room.max_bytes:,} bytes (max_events_memory_bytes)"
+                "The body is too large: with the rows that become of it, it takes more than "
+                f"{self._room.max_bytes:,} bytes of memory (max_events_memory_bytes). Send it in "
+                "parts"
             )
         self._room.take(size)
         self.held += size
+
+    def give_back(self, size: int) -> None:
+        self._room.used -= size
+        self.held -= size
+
+    @contextmanager
+    def lent(self, size: int) -> Generator[None, None, None]:
+        """For as long as something is done. Raises as `take`."""
+        self.take(size)
+        try:
+            yield
+        finally:
+            self.give_back(size)
 
 
 class EventRoom:
@@ -89,12 +104,17 @@ async def read_event_body(receive: Receive, coding: str, max_bytes: int, share: 
     """The body as it was before `coding` (Content-Encoding). Raises BadRequest for one that is not
     what it says, PayloadTooLarge, Unavailable."""
     decompress = _decompressor_of(coding)
-    parts: list[bytes] = []
+    parts: list[bytes | bytearray] = []
     async for part in read_parts(receive, max_bytes, "max_events_bytes"):
         share.received += len(part)
         share.take(len(part) * COPIES)
-        parts.append(part)
-    body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(part) >= _SMALL_BYTES or not parts:
+            parts.append(part)
+        elif isinstance(last := parts[-1], bytearray):
+            last += part
+        else:  # an object for each few bytes would take many times their room
+            parts.append(bytearray(part))
+    body = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
     if decompress is None or not body:
         return body
     pieces: list[bytes] = []

@@ -7,39 +7,25 @@ the quarantine, whole requests of them too.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from time import perf_counter
-from typing import Literal
 
 from pipewren.access.datasource_rights import require_append
 from pipewren.access.rates import Rate
 from pipewren.access.rights import Caller
 from pipewren.deploy.deployment import Deployment
-from pipewren.deploy.few_at_once import take_a_breath
 from pipewren.errors import BadRequest, NotFound, ViewFailed
-from pipewren.ingest.batch import Batch
-from pipewren.ingest.quarantine_rows import quarantine_batch
-from pipewren.ingest.row_judge import judge
-from pipewren.ingest.row_reader import ReadRows, RowReader, cut_slices
 from pipewren.project.model import Datasource
 from pipewren.serve.answers import Answer, Header, json_answer, rate_limit_headers
 from pipewren.serve.call import DEPLOYMENT, STAGING
 from pipewren.serve.datasource_descriptions import find_datasource
-from pipewren.serve.event_bodies import read_event_body
+from pipewren.serve.event_bodies import Share, read_event_body
+from pipewren.serve.event_rows import EventRows, Format, read_event_rows
 from pipewren.serve.request_record import EventFigures, record_of
 from pipewren.serve.route_request import RouteRequest, open_deployment
 from pipewren.serve.server import Server
 from pipewren.storage.deployments import TableVersion
-from pipewren.storage.quarantine import quarantine_version
 
-# Of lines read at a time, some 0.3 ms, or 10 where all are bad; and how long the loop is held.
-SLICE_BYTES = 64_000
-_HELD_S = 0.002
-
-Format = Literal["ndjson", "json"]
 FORMATS: tuple[Format, ...] = ("ndjson", "json")
 
 
@@ -80,19 +66,21 @@ async def append_events(request: RouteRequest, server: Server) -> Answer:
         finally:
             figures.received_bytes = share.received
         figures.decompressed_bytes = len(body)
-        place, reader, read = await _read(server, place, body, format, is_staged=is_staged)
-        figures.rows = read.count + len(read.bad)
-        batches = _make_batches(place, reader, read)
+        place, rows = await _read(server, place, body, format, share, is_staged=is_staged)
+        accepted, quarantined = rows.count, rows.bad_count
+        figures.rows = accepted + quarantined
+        batches = rows.batches(place.table)
+        del body, rows
         # Nothing is awaited between the look at the deployment and this.
         try:
             is_written = await server.ingestion.accept(
                 place.deployment.workspace.id, batches, wait=waits
             )
         except ViewFailed:
-            figures.accepted, figures.quarantined = read.count, len(read.bad)
+            figures.accepted, figures.quarantined = accepted, quarantined
             raise
-    figures.accepted, figures.quarantined = read.count, len(read.bad)
-    counts = {"successful_rows": read.count, "quarantined_rows": len(read.bad)}
+    figures.accepted, figures.quarantined = accepted, quarantined
+    counts = {"successful_rows": accepted, "quarantined_rows": quarantined}
     return json_answer(200 if waits and is_written else 202, counts, headers)
 
 
@@ -106,60 +94,24 @@ def _note_caller(request: RouteRequest, caller: Caller, table: TableVersion) -> 
 
 
 async def _read(
-    server: Server, place: _Place, body: bytes, format: Format, *, is_staged: bool
-) -> tuple[_Place, RowReader, ReadRows]:
+    server: Server, place: _Place, body: bytes, format: Format, share: Share, *, is_staged: bool
+) -> tuple[_Place, EventRows]:
     """The rows, and where they go: a deployment may go live while they are read."""
     workspace_id, resource_id = place.deployment.workspace.id, place.table.resource_id
     while True:
         reader = await server.row_readers.find(
             place.deployment, place.datasource, server.engine, is_staged=is_staged
         )
-        read = await _read_rows(reader, body, format, server)
+        rows = await read_event_rows(reader, place.datasource, body, format, server.engine, share)
         await server.writes.opened(workspace_id)
         if workspace_id not in server.deployments:
             raise NotFound("The workspace was deleted")
         current = server.deployment_of(workspace_id, is_staged=is_staged)
         found = _Place(current, *find_datasource(current, resource_id))
         if found.is_same(place):
-            return found, reader, read
+            return found, rows
+        rows.let_go()
         place = found
-
-
-async def _read_rows(reader: RowReader, body: bytes, format: Format, server: Server) -> ReadRows:
-    parts: list[ReadRows] = []
-    if format == "json":
-        large = len(body) > SLICE_BYTES
-        parts.append(
-            await asyncio.to_thread(reader.read_json, body) if large else reader.read_json(body)
-        )
-    else:
-        began_s = perf_counter()
-        for lines in cut_slices(body, SLICE_BYTES):
-            if perf_counter() - began_s > _HELD_S:
-                await take_a_breath()
-                began_s = perf_counter()
-            parts.append(reader.read(lines))
-    unsure = [row for part in parts for row in part.unsure]
-    if unsure:
-        parts.append(await judge(reader, unsure, server.engine))
-    if len(parts) == 1:
-        return parts[0]
-    return ReadRows(
-        b"".join(part.good for part in parts),
-        sum(part.count for part in parts),
-        tuple(row for part in parts for row in part.bad),
-    )
-
-
-def _make_batches(place: _Place, reader: RowReader, read: ReadRows) -> list[Batch]:
-    batches: list[Batch] = []
-    if read.count:
-        table = place.table.table
-        batches.append(Batch(table, reader.columns, reader.format, read.good, read.count))
-    if read.bad:
-        table = quarantine_version(place.table).table
-        batches.append(quarantine_batch(place.datasource, table, read.bad, datetime.now(UTC)))
-    return batches
 
 
 async def _take_rate(server: Server, place: _Place) -> tuple[Header, ...]:

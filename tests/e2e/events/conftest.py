@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipewren.testing.serving import HttpAnswer, RunningServer, serving, write_files
+from pipewren.testing.uploads import upload
 
 EVENTS = """
 TOKEN writer APPEND
@@ -52,6 +55,9 @@ PROJECT = {
 }
 
 
+METRICS_TOKEN = "a token for metrics"
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """With the settings that a server has when nothing is set, but metrics."""
@@ -62,7 +68,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-METRICS_TOKEN = "a token for metrics"
+@pytest.fixture
+def workspace(server: RunningServer) -> RunningServer:
+    """An empty workspace of its own on that server; the token is its admin's."""
+    user = server.request("/tokens", token=None).json()["user_token"]
+    params = {"name": f"test_{uuid.uuid4().hex}"}
+    made = server.request("/v1/workspaces", params, method="POST", token=user, body=b"")
+    assert made.status == 200, made.body
+    return replace(server, token=made.json()["token"])
+
+
+def deploy(server: RunningServer, files: Mapping[str, str], **params: str) -> dict[str, Any]:
+    """Deploy these files; what the server says of it."""
+    given = {"auto_promote": "true", **params}
+    answer = upload(server, "/v1/deploy", files, given)
+    described: dict[str, Any] = answer.json()
+    assert described["result"] == "success", described
+    return described
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ import pytest
 from pipewren.engine.contract import Insert
 from pipewren.errors import EngineError, Unavailable, ViewFailed
 from pipewren.ingest.ingestion import Ingestion
+from pipewren.ingest.inserter import Fate
 from pipewren.ingest.log import FOLDER
 from tests.unit.ingest.conftest import TABLE, WORKSPACE, ModelEngine, Setup, batch, until
 
@@ -105,12 +106,29 @@ async def test_a_view_that_refuses_is_told_and_the_rows_stay_in_their_table_once
     await until(lambda: len(setup.outcomes) == 3)
     assert ingestion.state().pending_rows == 0
     assert setup.engine.rows() == [b"[1]"]
-    assert len(setup.engine.inserts) == 3
     assert [outcome.is_over for outcome in setup.outcomes] == [False, False, True]
+    assert setup.outcomes[-1].fate is Fate.VIEW_FAILED
+    assert len({insert.token for insert in setup.engine.inserts}) == 1
+    # Once, so that the views beside it have their rows; they get none by an insert that fails.
+    assert len(setup.engine.inserts) == 3 + 1
+    assert ingestion.state().groups_view_failed == 1
     assert not (setup.path / "set_aside").exists()  # the rows are not lost
     setup.engine.after = None
     await ingestion.accept(WORKSPACE, [batch(2)], wait=True)
     assert setup.engine.rows() == [b"[1]", b"[2]"]
+
+
+async def test_rows_that_a_view_refused_are_not_set_aside_when_nobody_can_wait_for_it(
+    setup: Setup, ingestion: Ingestion
+) -> None:
+    """They are in their table: whoever sent them again from the file would have them twice."""
+    setup.engine.after = _view_fails
+    await ingestion.accept(WORKSPACE, [batch(1)], wait=False)
+    async with ingestion.flushed(WORKSPACE):
+        assert setup.engine.rows() == [b"[1]"]
+        assert ingestion.state().pending_rows == 0
+    assert setup.outcomes[-1].fate is Fate.VIEW_FAILED
+    assert not (setup.path / "set_aside").exists()
 
 
 async def test_a_group_that_fails_for_ever_is_set_aside_and_blocks_nobody(
@@ -269,4 +287,5 @@ def _busy(insert: Insert) -> None:
 
 
 def _view_fails(insert: Insert) -> None:
-    raise engine_error(395, "no", "by_kind__mv1")
+    if ("materialized_views_ignore_errors", "1") not in insert.settings:
+        raise engine_error(395, "no", "by_kind__mv1")
