@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
@@ -62,6 +63,7 @@ def base_url(scope: Mapping[str, Any], trusted: Collection[Network], public_url:
     return f"{scheme}://{host}"
 
 
+@lru_cache(4096)
 def read_address(text: str) -> Address | None:
     """An address as proxies write it, with a port or without; None for what is none. One of IPv4
     in IPv6's clothes, as a dual-stack socket gives it, is the IPv4 address."""

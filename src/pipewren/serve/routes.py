@@ -144,6 +144,8 @@ def _make_route(pattern: str, methods: Mapping[str, Handler]) -> Route:
 
 ROUTES = tuple(_make_route(pattern, methods) for pattern, methods in _TABLE)
 _MATCHERS = tuple((compile_path(route.pattern)[0], route) for route in ROUTES)
+# Found at once; none of them fits a pattern that stands before it.
+_WHOLE = {route.pattern: route for route in ROUTES if "{" not in route.pattern}
 
 
 async def answer_route(
@@ -177,6 +179,9 @@ async def answer_route(
 def find_route(path: str) -> tuple[Route, Mapping[str, str]]:
     """The route of a path and the parts of it that the route names. Raises NotFound."""
     bare = path.rstrip("/") or "/"
+    whole = _WHOLE.get(bare)
+    if whole is not None:
+        return whole, {}
     for matcher, route in _MATCHERS:
         match = matcher.match(bare)
         if match is not None:

@@ -141,7 +141,7 @@ class Usage:
     def note_group(self, operation: Operation) -> None:
         """A group of events that is in, or is given up."""
         self.note_operation(operation)
-        if self.recorder is not None and operation.written_rows:
+        if self.recorder is not None and operation.error is None:
             self.recorder.record(EVENT_REQUESTS, self._written_row, operation)
 
     def note_tables(
@@ -237,7 +237,7 @@ class Usage:
             "event_time": int(operation.ended_at_s),
             "workspace_id": workspace_uuid(operation.workspace_id),
             "datasource_id": operation.datasource_id,
-            "ch_written_rows": operation.written_rows,
+            "ch_written_rows": operation.written_rows + operation.rows_quarantine,
             "ch_cpu_time": self._costs.of_all(operation.inserts).cpu_s,
         }
 

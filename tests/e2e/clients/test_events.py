@@ -80,6 +80,7 @@ from tb.datasource import Datasource
 async def main():
     async with AsyncDatasource("visits", token, api_url=url) as visits:
         await (visits << {"page": "/three", "hits": 3})
+        await visits.flush()
 with Datasource("visits", token, api_url=url) as visits:
     visits << {"page": "/one", "hits": 1}
     visits << {"page": "/two", "hits": 2}

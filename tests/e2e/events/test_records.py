@@ -1,5 +1,5 @@
-"""What a server records of events: `tinybird.hfi_requests`, `append-hfi` in the operations, metrics;
-and nothing as if they were calls of endpoints."""
+"""What a server records of events: `tinybird.hfi_requests`, `append-hfi` in the operations, and
+metrics; nothing as if they were calls of endpoints."""
 
 from __future__ import annotations
 

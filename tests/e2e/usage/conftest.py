@@ -129,7 +129,7 @@ class Shop(Workspace):
     """What was done: by the token `shop` four calls of `top_pages` for acme and three for zeta, of
     which the last failed (its id is `failed`); by the admin three of `totals` and one STATEMENT; by
     the JWT `eager` `eager` calls of `totals`, of which `refused` were 429. Two rows were appended
-    to three, then a file with a mistake."""
+    to three, then a file with a mistake. Two requests of events had no rows, one was no gzip."""
 
     failed: str = ""
     eager: int = 0
@@ -172,8 +172,18 @@ def shop(server: RunningServer) -> Shop:
         shop.refused += status == 429
     for rows in ("/c,1\n/d,1\n", "/c,x\n"):
         shop.append(rows)
+    for coding, status in (("identity", 202), ("identity", 202), ("gzip", 400)):
+        answer = server.request(
+            "/v0/events?name=visits",
+            method="POST",
+            headers={"Content-Encoding": coding},
+            body=b"\n",
+            token=shop.token,
+        )
+        assert answer.status == status
     shop.wait_for(f"count() = {7 + 3 + 1 + shop.eager}", "pipe_stats_rt")
     shop.wait_for("count() = 4", "datasources_ops_log")
+    shop.wait_for("sum(successful_requests) = 2 AND sum(error_requests) = 1", "hfi_requests")
     shop.wait_for("countIf(status IN ('done', 'error')) = 2", "jobs_log")
     shop.wait_for("countIf(rows = 5) > 0", "datasources_storage")
     return shop

@@ -174,6 +174,12 @@ def check_no_costs(shop: Shop, rows: Rows) -> None:
     }
 
 
+def check_events(shop: Shop, rows: Rows) -> None:
+    names = ("taken", "failed", "rate_limited", "rows_taken", "rows_in_quarantine")
+    assert [sum(row[name] for row in rows) for name in names] == [2, 1, 0, 0, 0]
+    assert all(row["received"].endswith(" B") for row in rows)
+
+
 CHECKS_OF_QUERIES: dict[str, Check] = {
     "Slowest endpoints": check_slowest,
     "Response times over time": check_latency,
@@ -190,6 +196,7 @@ CHECKS_OF_QUERIES: dict[str, Check] = {
     "What was done to data sources": check_operations,
     "How fresh the rows are": check_freshness,
     "Jobs that failed": check_failed_jobs,
+    "Events by minute": check_events,
     "CPU time and memory": check_no_costs,
 }
 
