@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def _empty(request: pytest.FixtureRequest) -> None:
 
 def send(
     server: RunningServer,
-    body: bytes | list[Mapping[str, Any]],
+    body: bytes | Sequence[Mapping[str, Any]],
     name: str = "events",
     *,
     wait: bool = True,

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.e2e.events.conftest import ask_one, counts, deploy, send, wait_until
 
@@ -131,7 +131,7 @@ def test_a_staged_deployment_takes_events_where_it_is_asked_for(workspace: Runni
     deploy(workspace, project("old"))
     deploy(workspace, project("new"), auto_promote="false")
     row = {"id": 1, "old": "old", "new": "new"}
-    staged = {"__tb__deployment": "staging"}
+    staged: dict[str, Any] = {"__tb__deployment": "staging"}
     assert counts(send(workspace, [row], "visits")) == (200, 1, 0)
     assert counts(send(workspace, [{**row, "id": 2}], "visits", **staged)) == (200, 1, 0)
     texts = "(SELECT text FROM visits ORDER BY id)"

@@ -163,7 +163,7 @@ def test_what_was_acknowledged_before_a_truncate_does_not_come_back(
 ) -> None:
     deploy(workspace, TARGETS)
     for number in range(20):
-        sent = [row("a", 1000 + number), row("a", "many")]  # type: ignore[arg-type]
+        sent = [row("a", 1000 + number), {**row("a", 1), "n": "many"}]
         assert counts(send(workspace, sent, "visits", wait=False)) == (202, 1, 1)
         for name in ("visits", "large", "visits_quarantine"):
             path = f"/v0/datasources/{name}/truncate"

@@ -7,7 +7,7 @@ import gzip
 import random
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -220,7 +220,7 @@ def stuck() -> Receive:
 
 
 def hanging_up() -> Receive:
-    messages: Iterable[dict[str, Any]] = iter(
+    messages: Iterator[dict[str, Any]] = iter(
         [
             {"type": "http.request", "body": b"x" * 100, "more_body": True},
             {"type": "http.disconnect"},
@@ -228,7 +228,7 @@ def hanging_up() -> Receive:
     )
 
     async def receive() -> dict[str, Any]:
-        return next(iter(messages))
+        return next(messages)
 
     return receive
 
