@@ -43,7 +43,8 @@ def send_at_last(server: RunningServer, body: bytes) -> HttpAnswer:
 
 
 def test_a_body_over_the_bound_is_413_and_leaves_no_row(small: RunningServer) -> None:
-    before = ask_one(small, "count()", "flat")
+    truncated = small.request("/v0/datasources/flat/truncate", method="POST", body=b"")
+    assert truncated.status == 205  # also rows of other tests that were on their way
     answer = send_at_last(small, 200 * LINE)
     assert answer.status == 413
     assert answer.json()["error"] == "The body is larger than 100,000 bytes (max_events_bytes)"
@@ -51,7 +52,7 @@ def test_a_body_over_the_bound_is_413_and_leaves_no_row(small: RunningServer) ->
     assert answer.status == 413
     assert "max_events_memory_bytes" in answer.json()["error"]
     assert counts(send_at_last(small, 20 * LINE)) == (200, 20, 0)
-    assert ask_one(small, "count()", "flat") == before + 20
+    assert ask_one(small, "count()", "flat") == 20
 
 
 def test_more_than_the_memory_holds_is_503_with_a_time_to_wait(small: RunningServer) -> None:
