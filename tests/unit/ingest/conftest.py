@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
-from pipewren.engine.contract import Engine, Insert
+from pipewren.engine.contract import Engine, Insert, Result, Statement, Statistics
 from pipewren.ingest.batch import Batch
 from pipewren.ingest.gate import WriteGate
 from pipewren.ingest.ingestion import Ingestion
@@ -48,6 +48,10 @@ class ModelEngine:
             self.after(insert)
         return len(lines)
 
+    async def run(self, statement: Statement) -> Result:
+        """Blocks that were inserted."""
+        return Result(b"%d\n" % len(self.inserts), Statistics(0.0, 0, 0, 1))
+
     def truncate(self, table: str) -> None:
         self.tables.pop(table, None)
         self.tokens.pop(table, None)
@@ -68,10 +72,11 @@ class Setup:
         default_factory=lambda: {"max_log_bytes": 1_000_000, "flush_s": 0.01}
     )
     workspaces: tuple[str, ...] = (WORKSPACE,)
+    require_room: Callable[[int], None] = lambda size: None
 
     async def start(self) -> Ingestion:
         self.gate = WriteGate()
-        log = open_log(self.path, fsync=False, require_room=lambda size: None)
+        log = open_log(self.path, fsync=False, require_room=self.require_room)
         engine = cast(Engine, self.engine)
         ingestion = Ingestion(
             engine, log, self.gate, self.path, observe=self.outcomes.append, **self.options
