@@ -97,7 +97,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             deployments[space.id] = make_deployment(
                 space, stored, project, pipes, tables={}, pipe_ids=ids[space.id]
             )
-        keyring = open_keyring(connection, b"k" * 32, spaces, admin_token=None).keyring
+        keyring = open_keyring(connection, b"k" * 32, spaces, secrets_key=b"s" * 32).keyring
     # What an engine answers tells in which database it was asked.
     engine = ScriptedEngine(
         {"SELECT": lambda statement: json.dumps({"data": [statement.database]}).encode()}

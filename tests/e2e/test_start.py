@@ -271,8 +271,29 @@ def test_an_admin_token_given_by_setting_is_used_and_never_printed(
         printed = "\n".join(server.output) + server.process.stdout.read()
         assert value not in printed
         assert "admin token" not in printed
-    stored = (tmp_path / "data" / "store.sqlite").read_bytes()
-    assert value.encode() not in stored
+    for path in (tmp_path / "data").glob("store.sqlite*"):
+        assert value.encode() not in path.read_bytes()
+    with serving(project, tmp_path / "data") as server:  # without the setting
+        assert server.token == value
+        assert total(server)["rows"] == 3
+        refreshed = server.request("/v0/tokens/workspace%20admin%20token/refresh", method="POST")
+        assert refreshed.status == 200, refreshed.body
+    with serving(project, tmp_path / "data", environ=environ) as server:
+        assert server.token == refreshed.json()["token"]
+        assert total(server)["rows"] == 3
+        assert server.request("/v0/tokens", token=value).status == 403
+        assert any("warning: the setting admin_token still gives" in one for one in server.output)
+
+
+def test_a_token_line_without_effect_is_told_at_the_start(project: Path, tmp_path: Path) -> None:
+    with serving(project, tmp_path / "data") as server:
+        query = {"name": "made by hand", "scope": "PIPES:CREATE"}
+        assert server.request("/v0/tokens", query, method="POST").status == 200
+    (path,) = project.glob("*/total.pipe")
+    path.write_text("TOKEN 'made by hand' READ\n" + path.read_text())
+    with serving(project, tmp_path / "data") as server:
+        (line,) = [one for one in server.output if "has no effect" in one]
+    assert "total.pipe:1: TOKEN made by hand READ has no effect" in line
 
 
 def test_a_second_server_on_the_same_directory_is_told_so(project: Path, tmp_path: Path) -> None:

@@ -37,15 +37,16 @@ MAX_TOKEN_BYTES = 8192
 @dataclass(frozen=True, slots=True)
 class Signer:
     """What values are computed from: the server's key, the workspaces' UUIDs by id, and the
-    values that a setting gives, by token id. Those are nowhere but in memory."""
+    values that a setting gave, by the token's id and generation: a token that is refreshed has a
+    computed one from then on."""
 
     key: bytes = field(repr=False)
     workspace_uuids: Mapping[str, str]
-    given: Mapping[str, str] = field(repr=False)
+    given: Mapping[tuple[str, int], str] = field(repr=False)
 
     def value_of(self, token: StoredToken) -> TokenValue:
         """A token's value, given or computed."""
-        given = self.given.get(token.id)
+        given = self.given.get((token.id, token.generation))
         if given is not None:
             return TokenValue(given)
         return sign_token(self.key, token, workspace_uuid=self.workspace_uuids[token.workspace_id])
@@ -90,10 +91,13 @@ def build_keyring(
     given: Mapping[str, str],
     attempts: Attempts | None = None,
 ) -> Keyring:
-    """Compute every token's value. `given` holds values that a setting gives, by token id."""
-    signer = Signer(key, workspace_uuids, given)
+    """Compute every token's value. `given` holds values that a setting gave, by token id, for the
+    tokens as they are now."""
+    known = list(tokens)
+    values = {(one.id, one.generation): given[one.id] for one in known if one.id in given}
+    signer = Signer(key, workspace_uuids, values)
     empty = Keyring({}, {}, {}, signer, JwtCache(), Attempts() if attempts is None else attempts)
-    return change_keyring(empty, changed=tokens)
+    return change_keyring(empty, changed=known)
 
 
 def change_keyring(

@@ -9,6 +9,12 @@ from sqlalchemy import Connection
 
 from pipewren.access.brute_force import MAX_BAD_TOKENS_PER_MINUTE, Attempts
 from pipewren.access.caller import Keyring, build_keyring
+from pipewren.access.given_admin import (
+    GivenAdmin,
+    forget_admin,
+    read_given_admin,
+    take_setting,
+)
 from pipewren.access.scopes import USER_TYPE
 from pipewren.storage.tokens import (
     ACCOUNT_TOKEN,
@@ -36,10 +42,12 @@ _OF_ACCOUNT: Mapping[str, Set[Scope]] = {
 
 @dataclass(frozen=True, slots=True)
 class OpenedKeyring:
-    """`admin_is_new` says that the admin token was made just now, to be printed this once."""
+    """`admin_is_new` says that the admin token was made just now, to be printed this once; `notes`
+    are lines for the log."""
 
     keyring: Keyring
     admin_is_new: bool
+    notes: tuple[str, ...] = ()
 
 
 def open_keyring(
@@ -47,29 +55,41 @@ def open_keyring(
     key: bytes,
     workspaces: Sequence[Workspace],
     *,
-    admin_token: str | None,
+    secrets_key: bytes,
+    admin_token: str | None = None,
     max_bad_tokens_per_minute: int = MAX_BAD_TOKENS_PER_MINUTE,
 ) -> OpenedKeyring:
-    """`admin_token` is the first workspace's, given by setting; it is kept in memory only.
+    """`admin_token` is the first workspace's, given by setting; it is kept, encrypted by
+    `secrets_key`, for the starts that come without it.
 
     Every workspace has two default tokens of its own; those that are for the account belong to the
-    first.
+    first. Raises StartError where a value that was kept does not open.
     """
     made = False
     tokens = []
     given: dict[str, str] = {}
+    notes: list[str] = []
     for index, workspace in enumerate(workspaces):
         known = list_tokens(connection, workspace.id)
         new = make_default_tokens(connection, workspace.id, known, of_account=index == 0)
-        made = made or (index == 0 and any(token.name == ADMIN_TOKEN for token in new))
-        known += new
-        tokens += known
-        if index == 0 and admin_token is not None:
-            given |= {
-                token.id: admin_token
-                for token in known
-                if token.name == ADMIN_TOKEN and token.origin == "default"
-            }
+        is_new = any(token.name == ADMIN_TOKEN for token in new)
+        for token in (*known, *new):
+            if token.name == ADMIN_TOKEN and token.origin == "default":
+                if index == 0 and admin_token is not None:
+                    found = take_setting(connection, token, admin_token, secrets_key, is_new=is_new)
+                else:
+                    found = read_given_admin(connection, token, secrets_key)
+                if found.value is not None and found.value in given.values():
+                    forget_admin(connection, token)
+                    found = GivenAdmin(token)
+                if found.value is not None:
+                    given[token.id] = found.value
+                if found.note is not None:
+                    notes.append(found.note)
+                if index == 0:
+                    made = is_new and found.value is None
+                token = found.token
+            tokens.append(token)
     keyring = build_keyring(
         key,
         tokens,
@@ -77,7 +97,7 @@ def open_keyring(
         given=given,
         attempts=Attempts(max_bad_tokens_per_minute),
     )
-    return OpenedKeyring(keyring, made and admin_token is None)
+    return OpenedKeyring(keyring, made, tuple(notes))
 
 
 def make_default_tokens(

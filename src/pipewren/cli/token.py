@@ -1,4 +1,4 @@
-"""`pipewren token`: reads values from the key file and the store, no server needed."""
+"""`pipewren token`: reads values from the key files and the store, no server needed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipewren.access.startup import open_keyring
 from pipewren.access.token_value import read_key
 from pipewren.errors import StartError
 from pipewren.settings_sources import read_settings
+from pipewren.storage.secrets import read_secrets_key
 from pipewren.storage.store import FILE_NAME, open_store
 from pipewren.storage.tokens import list_tokens
 from pipewren.storage.workspaces import ensure_workspace
@@ -24,17 +25,14 @@ def print_tokens(flags: Mapping[str, Any], name: str | None) -> None:
         raise StartError(f"There is no data in {folder}: run `pipewren serve` first")
     given = settings.token_key
     key = read_key(folder, given.get_secret_value() if given else None)
-    admin = settings.admin_token
+    given = settings.secrets_key
+    secrets_key = read_secrets_key(folder, given.get_secret_value() if given else None)
     store = open_store(folder)
     try:
         with store.begin() as connection:
             workspace = ensure_workspace(connection, settings.workspace)
-            opened = open_keyring(
-                connection,
-                key,
-                [workspace],
-                admin_token=admin.get_secret_value() if admin else None,
-            )
+            # Without the setting admin_token: the server's next start takes it, not this look.
+            opened = open_keyring(connection, key, [workspace], secrets_key=secrets_key)
             tokens = list_tokens(connection, workspace.id)
     finally:
         store.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+
 from pipewren.deploy.candidate import Candidate
 from pipewren.deploy.checks import check_statements
 from pipewren.deploy.deployment import Deployment
@@ -10,17 +13,27 @@ from pipewren.deploy.live import finish_deletion, go_live
 from pipewren.deploy.prepare import assemble, prepare
 from pipewren.deploy.table_objects import physical_tables
 from pipewren.deploy.target import DeployTarget
+from pipewren.deploy.token_changes import find_kept_tokens
 from pipewren.storage import deployments as stored
 from pipewren.storage.deployments import StoredDeployment, TableVersion
+from pipewren.storage.tokens import list_tokens
 
 
-async def deploy_folder(target: DeployTarget, candidate: Candidate) -> Deployment:
+async def deploy_folder(
+    target: DeployTarget,
+    candidate: Candidate,
+    *,
+    quiet: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+) -> Deployment:
     """Make the folder's project live, or find that it is. Tables with rows of data sources that
-    have left the folder are kept. Raises ProjectErrors with all mistakes; then nothing has
-    changed."""
+    have left the folder are kept. Inside `quiet` nothing writes to the workspace. Raises
+    ProjectErrors with all mistakes; then nothing has changed."""
     with target.store.begin() as connection:
         known = stored.list_deployments(connection, target.workspace.id)
         versions = stored.list_table_versions(connection, target.workspace.id)
+        tokens = list_tokens(connection, target.workspace.id)
+    for one in find_kept_tokens(candidate.project, tokens):
+        target.progress(f"warning: {one.position.file}:{one.position.line}: {one.message}")
     live = stored.find_live(known)
     if live is not None and live.digest == candidate.digest:
         tables = {one.datasource: one for one in versions if live.has_table(one)}
@@ -31,7 +44,8 @@ async def deploy_folder(target: DeployTarget, candidate: Candidate) -> Deploymen
                 target.engine, deployment, refused={}, with_branches=False
             )
     prepared = await prepare(target, candidate)
-    went = await go_live(target, prepared, keep_removed=True)
+    async with quiet():
+        went = await go_live(target, prepared, keep_removed=True)
     if went.before is not None:
         await finish_deletion(target, went.before)
     project, endpoints = candidate.project, went.deployment.endpoints.values()

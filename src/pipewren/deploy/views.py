@@ -60,6 +60,14 @@ def find_feeders(pipes: Mapping[str, CompiledPipe], name: str) -> set[str]:
         feeders = found
 
 
+def feeding_tables(
+    pipes: Mapping[str, CompiledPipe], tables: Mapping[str, TableVersion], name: str
+) -> set[str]:
+    """The physical tables of `find_feeders`."""
+    physical = physical_tables(tables)
+    return {physical[one] for one in find_feeders(pipes, name) & physical.keys()}
+
+
 def feeds_views(pipes: Mapping[str, CompiledPipe], name: str) -> bool:
     """Whether a materialised view reads the data source."""
     return any(

@@ -7,12 +7,12 @@ groups; rows for one table become one frame.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
 from pipewren.errors import Unavailable
-from pipewren.ingest.batch import Batch
+from pipewren.ingest.batch import MAX_BATCH_ROWS, Batch
 from pipewren.ingest.log import EventLog
 from pipewren.ingest.log_frames import Head, Rows
 from pipewren.ingest.queues import Key, Pending, Shape, Waiter
@@ -27,12 +27,14 @@ _LINGER_S = 0.002
 
 @dataclass(slots=True)
 class _Entry:
-    """Rows, or another record. `written` is set when it is in the log."""
+    """Rows, or another record. `written` is set when it is in the log; one that `follows` goes by
+    the same write as the entry before it."""
 
     head: Head
     rows: bytes
     written: asyncio.Future[None]
     waiter: Waiter | None = None
+    follows: bool = False
 
 
 class Committer:
@@ -51,12 +53,27 @@ class Committer:
         self._task = asyncio.create_task(self._commit_forever())
 
     def add_rows(
-        self, workspace_id: str, batch: Batch, waiter: Waiter | None
-    ) -> asyncio.Future[None]:
-        """Rows for the log; the result is set when they are there. `waiter` is set when they are in
-        their table."""
-        head = Rows(workspace_id, batch.table, batch.columns, batch.format, batch.count)
-        return self._add(head, batch.rows, waiter)
+        self, workspace_id: str, batches: Sequence[Batch], waiters: Sequence[Waiter] = ()
+    ) -> list[asyncio.Future[None]]:
+        """Rows for the log, all or none; the results are set when they are there. Each of `waiters`
+        is set when the rows of its batch are in their table."""
+        return [
+            self._add(
+                Rows(workspace_id, batch.table, batch.columns, batch.format, batch.count),
+                batch.rows,
+                waiters[number] if waiters else None,
+                follows=number > 0,
+            )
+            for number, batch in enumerate(batches)
+        ]
+
+    async def replace(self, workspace_id: str, token: str, batch: Batch) -> None:
+        """Rows in the place of a group, which is done with that: one frame, so that no kill can
+        part the two. In the log on return. Raises Unavailable."""
+        await self._add(
+            Rows(workspace_id, batch.table, batch.columns, batch.format, batch.count, token),
+            batch.rows,
+        )
 
     async def record(self, head: Head) -> None:
         """Another record; in the log on return. Raises Unavailable."""
@@ -74,15 +91,18 @@ class Committer:
         self._wanted.set()
         await self._task
 
-    def _add(self, head: Head, rows: bytes, waiter: Waiter | None = None) -> asyncio.Future[None]:
+    def _add(
+        self, head: Head, rows: bytes, waiter: Waiter | None = None, *, follows: bool = False
+    ) -> asyncio.Future[None]:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._is_closed:
             written.set_exception(Unavailable("The server is stopping: try again in a moment"))
             return written
-        self._waiting.append(_Entry(head, rows, written, waiter))
+        self._waiting.append(_Entry(head, rows, written, waiter, follows))
         self.waiting_bytes += len(rows)
         self._wanted.set()
-        return written
+        # A caller who goes takes nothing back: `drain` waits for these rows too.
+        return asyncio.shield(written)
 
     async def _commit_forever(self) -> None:
         while not (self._is_closed and not self._waiting):
@@ -100,7 +120,7 @@ class Committer:
         size = 0
         for number, entry in enumerate(self._waiting):
             size += len(entry.rows)
-            if size > _WRITE_BYTES and number:
+            if size > _WRITE_BYTES and number and not entry.follows:
                 break
         else:
             number = len(self._waiting)
@@ -151,21 +171,25 @@ def _merge(entries: list[_Entry]) -> list[tuple[Head, list[_Entry]]]:
     merged: list[tuple[Head, list[_Entry]]] = []
     open_frames: dict[tuple[str, str, tuple[str, ...], str], int] = {}
     sizes: dict[int, int] = {}
+    counts: dict[int, int] = {}
     for entry in entries:
         head = entry.head
-        if not isinstance(head, Rows):
+        if not isinstance(head, Rows) or head.ends:
             merged.append((head, [entry]))
             continue
         key = (head.workspace_id, head.table, head.columns, head.format)
         at = open_frames.get(key)
-        if at is not None and sizes[at] + len(entry.rows) <= _FRAME_BYTES:
-            known, together = merged[at]
-            assert isinstance(known, Rows)
-            together.append(entry)
-            merged[at] = (Rows(*key, known.count + head.count), together)
+        if (
+            at is not None
+            and sizes[at] + len(entry.rows) <= _FRAME_BYTES
+            and counts[at] + head.count <= MAX_BATCH_ROWS
+        ):
+            merged[at][1].append(entry)
         else:
             at = open_frames[key] = len(merged)
             merged.append((head, [entry]))
-            sizes[at] = 0
+            sizes[at] = counts[at] = 0
         sizes[at] += len(entry.rows)
+        counts[at] += head.count
+        merged[at] = (Rows(*key, counts[at]), merged[at][1])
     return merged

@@ -16,7 +16,7 @@ import asyncio
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -42,7 +42,8 @@ _T = TypeVar("_T")
 class Import:
     """What is loaded where. `table` is the physical one, in `database`, as `datasource` describes
     it; `find_table` looks it up anew, since a deployment may go live meanwhile, and raises NotFound
-    where the data source is gone. `id` makes the import one of its own: the same file sent again
+    where the data source is gone; `find_feeders` are the physical tables whose rows reach it, by
+    views too, and itself. `id` makes the import one of its own: the same file sent again
     is other rows."""
 
     engine: Engine
@@ -55,6 +56,7 @@ class Import:
     datasource: Datasource
     table: TableVersion
     find_table: Callable[[], TableVersion]
+    find_feeders: Callable[[], Collection[str]]
     replaces: bool = False
 
 
@@ -100,7 +102,8 @@ async def _replace(target: Import, table: str) -> None:
         current = _current_table(target)
         await _refuse_views(target, current)
         place = (target.database, current.table)
-        async with target.ingestion.flushed(target.workspace_id, [current.table]):
+        # Of all whose rows reach it: its tokens go with it.
+        async with target.ingestion.flushed(target.workspace_id, target.find_feeders()):
             await scratch.exchange(target.engine, target.store, table, place)
 
 
@@ -113,7 +116,7 @@ async def _append(target: Import, table: str, made: list[str]) -> bool:
         current = _current_table(target)
         if await _views(target, current):
             return False
-        async with target.ingestion.flushed(target.workspace_id, [current.table]):
+        async with target.ingestion.flushed(target.workspace_id, target.find_feeders()):
             place = (target.database, current.table)
             parts = await scratch.count_parts(engine, place)
             if not parts:

@@ -22,10 +22,11 @@ from pipewren.ingest.batch import Batch, split_batch
 from pipewren.ingest.committer import Committer
 from pipewren.ingest.gate import WriteGate
 from pipewren.ingest.ingestion_state import IngestionState
-from pipewren.ingest.inserter import Fate, Inserter, Outcome
+from pipewren.ingest.inserter import Fate, Inserter, Outcome, Stuck
 from pipewren.ingest.log import EventLog
 from pipewren.ingest.queues import Key, NotYet, Pending, TableQueue, Waiter
 from pipewren.ingest.recovery import read_log
+from pipewren.ingest.set_aside import is_set_aside
 
 MAX_WAIT_S = 30.0  # of callers who want their rows in the table
 _PAUSE_S = 1.0  # after an error that is no group's
@@ -55,6 +56,7 @@ class Ingestion:
         self._flush_s = flush_s
         self._queues: dict[Key, TableQueue] = {}
         self._committer = Committer(log, self._place)
+        self._data_dir = data_dir
         self._inserter = Inserter(engine, log, self._committer, data_dir, self._count)
         self._is_closed = False
         self._counts = dict.fromkeys(
@@ -68,15 +70,23 @@ class Ingestion:
         self._queues, over = await asyncio.to_thread(read_log, self._log)
         if over:
             await self._log.release(over)
-        rows = 0
         for queue in list(self._queues.values()):
             if queue.key[0] not in workspace_ids:
-                await self._drop(queue)
-                continue
-            rows += queue.rows + sum(group.rows for group in queue.failed)
-            async with queue.lock:
-                with contextlib.suppress(PipewrenError):
-                    await self._insert_all(queue)
+                await self._inserter.forget(queue)
+            for group in list(queue.failed):
+                if is_set_aside(self._data_dir, group.token):  # and was killed before it said so
+                    with contextlib.suppress(PipewrenError):
+                        await self._inserter.drop(queue, group)
+        queues = [queue for queue in self._queues.values() if not queue.is_empty]
+        rows = sum(queue.rows + sum(group.rows for group in queue.failed) for queue in queues)
+        # All repetitions first: other rows might push their tokens out of a table that several
+        # of these feed.
+        for is_first in (True, False):
+            for queue in queues:
+                async with queue.lock:
+                    with contextlib.suppress(PipewrenError):
+                        await self._insert_all(queue, has_pending=not is_first)
+        for queue in queues:
             self._begin(queue)
         return rows
 
@@ -88,10 +98,7 @@ class Ingestion:
         self.require_room(sum(len(piece.rows) for piece in pieces))
         loop = asyncio.get_running_loop()
         waiters: list[Waiter] = [loop.create_future() for _ in pieces] if wait else []
-        written = [
-            self._committer.add_rows(workspace_id, piece, waiters[number] if wait else None)
-            for number, piece in enumerate(pieces)
-        ]
+        written = self._committer.add_rows(workspace_id, pieces, waiters)
         for result in await asyncio.gather(*written, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
@@ -127,31 +134,41 @@ class Ingestion:
         or_drop: bool = False,
     ) -> AsyncGenerator[None, None]:
         """Nothing is inserted inside, and what was acknowledged before is in its table. `tables`
-        are physical ones, None means all of the workspace. With `settle` a group that fails is
-        given up, else it is tried again later; with `or_drop` rows are dropped where the engine
-        takes none. To be called inside the write gate. Raises Unavailable."""
+        are physical ones, None means all of the workspace. A group that a view refused is over,
+        since a view of another version would not know its token; with `settle` any other that
+        fails is tried to its end, else it is tried again later. With `or_drop` rows that the engine
+        does not take are dropped, after what is inside has succeeded. To be called inside the write
+        gate. Raises Unavailable."""
         await self._committer.drain()
-        if tables is None:
-            tables = [table for workspace, table in self._queues if workspace == workspace_id]
-        queues = [self._queue((workspace_id, table)) for table in sorted(tables)]
+        late: list[tuple[TableQueue, Pending | None]] = []
         async with AsyncExitStack() as stack:
-            for queue in queues:
-                await stack.enter_async_context(queue.lock)
-            for queue in queues:
-                try:
-                    await self._insert_all(queue, settle=settle)
-                except Unavailable:
-                    if not or_drop:
-                        raise
-                    await self._drop_all(queue)
+            queues: list[TableQueue] = []
+            # Rows that are refused come into queues of quarantines, which may be new ones.
+            while more := self._select(workspace_id, tables, queues):
+                queues += more
+                for queue in more:
+                    await stack.enter_async_context(queue.lock)
+                for queue in more:
+                    last = queue.pending[-1] if queue.pending else None
+                    try:
+                        await self._insert_all(queue)
+                        await self._end_failed(queue, settle=settle)
+                    except Unavailable:
+                        if not or_drop:
+                            raise
+                        late.append((queue, last))
             await self._inserter.record_done()
             yield
+            # Not before: where a truncate fails, or is killed, its rows are still wanted.
+            for queue, last in late:
+                await self._drop_all(queue, last)
 
     async def drop_workspace(self, workspace_id: str) -> None:
-        """Forget the rows of a workspace that goes. Raises Unavailable."""
+        """Forget the rows of a workspace that the store does not know any more."""
         await self._committer.drain()
         for queue in [one for key, one in self._queues.items() if key[0] == workspace_id]:
-            await self._drop(queue)
+            async with queue.lock:
+                await self._inserter.forget(queue)
 
     def state(self) -> IngestionState:
         now_s = monotonic()
@@ -225,36 +242,60 @@ class Ingestion:
 
     async def _insert_due(self, queue: TableQueue) -> None:
         now_s = monotonic()
-        for group in queue.due_failed(now_s):
-            await self._inserter.insert(queue, group)
+        # One at a time, so that others need not wait for the many parts of a group.
+        for group in queue.due_failed(now_s)[:1]:
+            try:
+                await self._inserter.insert(queue, group)
+            except Stuck as error:
+                _log.warning("a group for %s waits: %s", queue.key[1], error.message)
         if queue.pending and queue.pending_due_s(now_s, self._flush_s) <= 0:
             group, _ = await self._inserter.seal(queue)
             await self._inserter.insert(queue, group)
 
-    async def _insert_all(self, queue: TableQueue, *, settle: bool = False) -> None:
-        """Try everything once. Raises Unavailable."""
-        last = queue.pending[-1] if queue.pending else None
-        for group in list(queue.failed):
-            await self._inserter.insert(queue, group)
+    async def _insert_all(self, queue: TableQueue, *, has_pending: bool = True) -> None:
+        """Try everything once, parts of groups too, and first what was sealed already. Raises
+        Unavailable."""
         # What comes meanwhile is not waited for: it may come without end.
-        while last is not None:
-            group, is_last = await self._inserter.seal(queue, last)
-            last = None if is_last else last
+        last = queue.pending[-1] if queue.pending and has_pending else None
+        tried: set[str] = set()
+        while True:
+            group = next((one for one in queue.failed if one.token not in tried), None)
+            if group is None:
+                if last is None:
+                    return
+                group, is_last = await self._inserter.seal(queue, last)
+                last = None if is_last else last
+            tried.add(group.token)
             await self._inserter.insert(queue, group)
-        if settle:
-            while queue.failed:
-                await self._inserter.give_up(queue, queue.failed[0])
 
-    async def _drop(self, queue: TableQueue) -> None:
-        async with queue.lock:
-            await self._drop_all(queue)
-        await self._inserter.record_done()
+    async def _end_failed(self, queue: TableQueue, *, settle: bool) -> None:
+        """After `_insert_all`. Raises Unavailable."""
+        for group in [one for one in queue.failed if one.is_in_table]:
+            await self._inserter.give_up(queue, group)
+        while settle and queue.failed:
+            group = queue.failed[0]
+            await asyncio.sleep(max(0.0, group.retry_at_s - monotonic()))
+            if group.is_in_table:
+                await self._inserter.give_up(queue, group)
+            else:
+                await self._inserter.insert(queue, group)
 
-    async def _drop_all(self, queue: TableQueue) -> None:
-        while queue.pending:
-            await self._inserter.seal(queue)
+    async def _drop_all(self, queue: TableQueue, last: Pending | None) -> None:
+        """Sealed groups, and pending rows up to `last`: what came later belongs to later."""
+        while any(pending is last for pending in queue.pending):
+            await self._inserter.seal(queue, last)
         for group in list(queue.failed):
             await self._inserter.drop(queue, group)
+
+    def _select(
+        self, workspace_id: str, tables: Collection[str] | None, known: Sequence[TableQueue]
+    ) -> list[TableQueue]:
+        """The queues of these tables, or those of the workspace, without the known ones; in one
+        order for all, so that nobody waits in a circle."""
+        if tables is None:
+            tables = [table for workspace, table in self._queues if workspace == workspace_id]
+        queues = [self._queue((workspace_id, table)) for table in sorted(tables)]
+        return [queue for queue in queues if queue not in known]
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.fate is Fate.WRITTEN:

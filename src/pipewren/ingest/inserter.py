@@ -12,6 +12,7 @@ engine refuses for its rows is halved, until the row at fault is found: it goes 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Sequence
@@ -31,12 +32,24 @@ from pipewren.ingest.queues import RETRY_PAUSES_S, Group, NotYet, Pending, Table
 from pipewren.ingest.refused_rows import cut_in_half, quarantine_row
 from pipewren.ingest.row_reader import ROW_SETTINGS
 from pipewren.ingest.set_aside import set_aside
+from pipewren.ingest.token_window import is_forgotten, may_be_forgotten, note_try
 
 _BUSY_PAUSE_S = 1.0
+STUCK_PAUSE_S = 5.0
 _WITHOUT_FAILING_VIEWS = (("materialized_views_ignore_errors", "1"),)
 _MAX_REFUSED = 50  # single rows of one group that go to quarantine; then it is set aside as it is
 
+# Callers are not told the engine's text: a value that it shows may have come from another caller.
+_SET_ASIDE_TEXT = (
+    "Rows of this request, or of others that came with it, were refused by the engine and are set "
+    "aside; the rest is stored. tinybird.datasources_ops_log says why"
+)
+
 _log = logging.getLogger("pipewren.ingest")
+
+
+class Stuck(Unavailable):
+    """What holds a group up is its own: its rows cannot be read, set aside or quarantined now."""
 
 
 class Fate(Enum):
@@ -113,21 +126,32 @@ class Inserter:
 
     async def insert(self, queue: TableQueue, group: Group) -> None:
         """Try a group. Where it fails it is tried again later, or given up; raises Unavailable
-        where the engine takes nothing now, which is not the group's fault."""
+        where the engine takes nothing now, which is not the group's fault, and Stuck where others
+        can go on."""
+        try:
+            await self._insert(queue, group)
+        except Stuck:
+            group.retry_at_s = monotonic() + STUCK_PAUSE_S
+            queue.tell_all(NotYet())
+            raise
+
+    async def _insert(self, queue: TableQueue, group: Group) -> None:
         began_s = perf_counter()
+        if await may_be_forgotten(self._engine, group):
+            await self.give_up(queue, group)
+            return
         queue.note_insert(monotonic())
-        rows = await self._log.read(group.extents)
+        rows = await self._read(group)
         try:
             with inserts_noted() as spans:
                 written = await self._engine.insert(_insert(queue, group, rows))
         except PipewrenError as error:
             failure = classify_insert_error(error)
-            if failure in (InsertFailure.BUSY, InsertFailure.DISK):
-                group.retry_at_s = queue.busy_until_s = monotonic() + _BUSY_PAUSE_S
-                group.reason = error.message
-                queue.tell_all(NotYet())
-                raise Unavailable(error.message) from None
             group.reason = error.message
+            if failure in (InsertFailure.BUSY, InsertFailure.DISK):
+                if group.tries:
+                    await note_try(self._engine, group)
+                raise _wait(queue, group, error) from None
             fate = await self._fail(queue, group, rows, failure, error)
             elapsed_s = perf_counter() - began_s
             self._tell(queue, group, 0, elapsed_s, spans, error.message, fate)
@@ -142,9 +166,22 @@ class Inserter:
         if group.is_in_table:
             fate = await self._leave_without_view(queue, group)
         else:
-            await self._set_aside(queue, group, await self._log.read(group.extents))
+            await self._set_aside(queue, group, await self._read(group))
             fate = Fate.SET_ASIDE
         self._tell(queue, group, 0, 0.0, (), group.reason, fate)
+
+    async def forget(self, queue: TableQueue) -> None:
+        """Let go of all that waits, which nobody will know at the next start: its workspace is
+        gone. The log need not take a record of it; one of a seal without its rows would alarm."""
+        extents = [pending.extent for pending in queue.pending]
+        queue.tell_all(NotYet())
+        queue.take_all()
+        groups, queue.failed = queue.failed, []
+        for group in groups:
+            with contextlib.suppress(Unavailable):
+                await self._committer.record(Done(group.token))
+            extents += group.extents
+        await self._log.release(extents)
 
     async def drop(self, queue: TableQueue, group: Group) -> None:
         """Forget a group whose rows nobody wants. Raises Unavailable."""
@@ -175,7 +212,8 @@ class Inserter:
         if failure is InsertFailure.GONE:
             await self._set_aside(queue, group, rows)
             return Fate.SET_ASIDE
-        if failure is InsertFailure.ROWS and len(group.refused) < _MAX_REFUSED:
+        is_divisible = not group.is_in_table and len(group.refused) < _MAX_REFUSED
+        if failure is InsertFailure.ROWS and is_divisible:
             return await self._take_apart(queue, group, rows)
         if failure is InsertFailure.VIEW:
             group.is_in_table = True
@@ -185,6 +223,7 @@ class Inserter:
         if group.tries < len(RETRY_PAUSES_S):
             group.retry_at_s = monotonic() + RETRY_PAUSES_S[group.tries]
             group.tries += 1
+            await note_try(self._engine, group)
             return Fate.LATER
         if group.is_in_table:
             return await self._leave_without_view(queue, group)
@@ -193,15 +232,20 @@ class Inserter:
 
     async def _feed_other_views(self, queue: TableQueue, group: Group, rows: bytes) -> None:
         """One view that fails keeps rows from all others of its table, whatever their order
-        (measured): they get them by the same token, and it does too, when it is repaired."""
+        (measured): they get them by the same token. Raises Unavailable, before which nothing is
+        known of the group that would let it end."""
         try:
             await self._engine.insert(_insert(queue, group, rows, _WITHOUT_FAILING_VIEWS))
         except PipewrenError as error:
+            if classify_insert_error(error) in (InsertFailure.BUSY, InsertFailure.DISK):
+                raise _wait(queue, group, error) from None
             _log.warning("views of %s were not fed: %s", queue.key[1], error.message)
         else:
             group.is_in_other_views = True
 
     async def _leave_without_view(self, queue: TableQueue, group: Group) -> Fate:
+        if not group.is_in_other_views and not is_forgotten(group):
+            await self._feed_other_views(queue, group, await self._read(group))
         _log.warning(
             "rows of %s are in their table and not in a materialised view, which refused them: %s",
             queue.key[1],
@@ -217,27 +261,28 @@ class Inserter:
             if batch is None:
                 await self._set_aside(queue, group, rows)
                 return Fate.SET_ASIDE
+            try:
+                await self._committer.replace(queue.key[0], group.token, batch)
+            except Unavailable as error:
+                raise Stuck(error.message) from None
             group.refused.append(group.reason)
-            # Both are in one write of the log, so that no kill can part them.
-            quarantined = self._committer.add_rows(queue.key[0], batch, None)
+            queue.failed.remove(group)
             group.tell()
-            await self._settle(queue, group)
-            await quarantined
+            await self._log.release(group.extents)
             return Fate.DIVIDED
         halves = [part_of(group, extents) for extents in cut_in_half(group.extents, rows)]
         sealed = tuple(_sealed(queue, half) for half in halves)
         await self._committer.record(Split(group.token, sealed))
-        halves[-1].waiters, group.waiters = group.waiters, []
-        queue.failed.remove(group)
-        queue.failed += halves
+        group.parts[0] += 1
+        at = queue.failed.index(group)
+        queue.failed[at : at + 1] = halves
         return Fate.DIVIDED
 
     async def _set_aside(self, queue: TableQueue, group: Group, rows: bytes) -> None:
         try:
             path = await asyncio.to_thread(set_aside, self._data_dir, queue.key, group, rows)
         except OSError as error:
-            group.retry_at_s = monotonic() + _BUSY_PAUSE_S
-            raise Unavailable(f"Rows cannot be set aside: {error.strerror}") from None
+            raise Stuck(f"Rows cannot be set aside: {error.strerror}") from None
         _log.error(
             "%d rows for %s were refused by the engine and are set aside in %s: %s",
             group.rows,
@@ -245,8 +290,15 @@ class Inserter:
             path.name,
             group.reason,
         )
-        group.tell(Unavailable(f"The rows could not be inserted: {group.reason}"))
+        # No 503, which asks for another try: other rows of the caller's may be in their table.
+        group.tell(PipewrenError(_SET_ASIDE_TEXT))
         await self._settle(queue, group)
+
+    async def _read(self, group: Group) -> bytes:
+        try:
+            return await self._log.read(group.extents)
+        except Unavailable as error:
+            raise Stuck(error.message) from None
 
     async def _settle(self, queue: TableQueue, group: Group) -> None:
         queue.failed.remove(group)
@@ -270,8 +322,8 @@ class Inserter:
 
 
 def part_of(group: Group, extents: tuple[Extent, ...]) -> Group:
-    """Some rows of a group, as one of their own."""
-    return replace(group, token=uuid.uuid4().hex, extents=extents, waiters=[], tries=0)
+    """Some rows of a group, as one of their own. Who waits, waits for all."""
+    return replace(group, token=uuid.uuid4().hex, extents=extents, tries=0, blocks_at_try=None)
 
 
 def _insert(
@@ -289,6 +341,13 @@ def _insert(
     )
 
 
+def _wait(queue: TableQueue, group: Group, error: PipewrenError) -> Unavailable:
+    """The engine takes nothing now: the whole queue waits, and who waits for it is told."""
+    group.retry_at_s = queue.busy_until_s = monotonic() + _BUSY_PAUSE_S
+    queue.tell_all(NotYet())
+    return Unavailable(error.message)
+
+
 def _sealed(queue: TableQueue, group: Group) -> Sealed:
     return Sealed(group.token, *queue.key, group.shape.columns, group.shape.format, group.extents)
 
@@ -296,6 +355,10 @@ def _sealed(queue: TableQueue, group: Group) -> Sealed:
 def _view_text(error: PipewrenError) -> str:
     view = error.view.rpartition("__mv")[0] if isinstance(error, EngineError) else ""
     return (
-        f"The rows are in the data source, and the materialised view of pipe {view} refused them: "
-        f"{error.message}. Do not send them again"
+        f"The rows are in the data source, and the materialised view of pipe {view} refused them"
+        f"{_cause(error)}. Do not send them again; tinybird.datasources_ops_log says more"
     )
+
+
+def _cause(error: PipewrenError) -> str:
+    return f" ({error.engine_name})" if isinstance(error, EngineError) else ""

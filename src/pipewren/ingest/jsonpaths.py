@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _MAX_SHOWN = 100
 
 Steps = tuple[str | None, ...]
+Members = TypeVar("Members")
 
 
 def is_flat(columns: Sequence[Column]) -> bool:
@@ -115,12 +116,20 @@ def _find(value: bytes, steps: Steps) -> bytes | None:
             rest = steps[index + 1 :]
             if not rest:
                 return value
-            found = [_find(bytes(item), rest) for item in _decode_list(value)]
+            found = [_find(bytes(item), rest) for item in _members(_decode_list, value)]
             return b"[%s]" % b",".join([b"null" if item is None else item for item in found])
         if value[:1] != b"{":
             raise WrongShape(value)
-        member = _decode_object(value).get(step)
+        member = _members(_decode_object, value).get(step)
         if member is None:
             return None
         value = bytes(member)
     return value
+
+
+def _members(decode: Callable[[bytes], Members], value: bytes) -> Members:
+    """What the decoder of a whole row passes over is looked at here: keys that are no UTF-8."""
+    try:
+        return decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise WrongShape(value) from None

@@ -129,7 +129,12 @@ class EventLog:
                 if segment.size < _SMALL_BYTES:
                     return
                 self._active = None  # the next append begins another file
-            self._remove(segment)
+            try:
+                self._remove(segment)
+            except OSError as error:
+                # Later files say that its groups are done: they stay as long as it does.
+                _log.warning("%s of the event log stays: %s", self._path(number).name, error)
+                return
 
     def _append(self, frames: Sequence[tuple[Head, bytes]]) -> list[Extent | None]:
         if self._broken is not None:
@@ -217,12 +222,12 @@ class EventLog:
         return b"".join(parts)
 
     def _remove(self, segment: _Segment) -> None:
-        del self._segments[segment.number]
         path = self._path(segment.number)
         if segment.is_damaged:
             path.rename(path.with_suffix(".damaged"))
         else:
             path.unlink(missing_ok=True)
+        del self._segments[segment.number]
 
     def _close_file(self) -> None:
         if self._file >= 0:

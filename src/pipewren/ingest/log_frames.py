@@ -18,7 +18,10 @@ from typing import BinaryIO
 
 import msgspec
 
-MAGIC = b"PWRNLOG1"
+from pipewren.errors import StartError
+
+_NAME = b"PWRNLOG"
+MAGIC = _NAME + b"1"
 _HEAD = struct.Struct("<II")
 _HEAD_LENGTH = struct.Struct("<I")
 MAX_FRAME_BYTES = 1 << 30
@@ -41,6 +44,7 @@ class Rows(msgspec.Struct, frozen=True, tag="rows", array_like=True):
     columns: tuple[str, ...]
     format: str
     count: int
+    ends: str = ""  # token of a group in whose place they are, which is done with this
 
 
 class Sealed(msgspec.Struct, frozen=True, tag="sealed", array_like=True):
@@ -92,11 +96,15 @@ def make_frame(head: Head, rows: bytes = b"") -> tuple[bytes, int]:
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """The whole frames of a file, up to the first that is not whole."""
+    """The whole frames of a file, up to the first that is not whole. Raises StartError for what
+    a newer version has written."""
     with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
+        magic = file.read(len(MAGIC))
+        if magic != MAGIC:
+            if len(magic) == len(MAGIC) and magic.startswith(_NAME):
+                raise _newer(path)
             return
-        while (frame := _read_frame(file)) is not None:
+        while (frame := _read_frame(file, path)) is not None:
             yield frame
 
 
@@ -109,7 +117,7 @@ def is_cut_off(path: Path, at: int) -> bool:
     return len(head) < _HEAD.size or rest < _HEAD.size + _HEAD.unpack(head)[0]
 
 
-def _read_frame(file: BinaryIO) -> Frame | None:
+def _read_frame(file: BinaryIO, path: Path) -> Frame | None:
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size:
         return None
@@ -124,7 +132,14 @@ def _read_frame(file: BinaryIO) -> Frame | None:
     try:
         decoded: Head = _decoder.decode(payload[_HEAD_LENGTH.size : begin])
     except msgspec.DecodeError:
-        return None
+        raise _newer(path) from None  # it is whole
     end = file.tell()
     rows = length - begin
     return Frame(decoded, end - rows, rows, end)
+
+
+def _newer(path: Path) -> StartError:
+    return StartError(
+        f"The event log {path.name} has records of a newer Pipewren, and events in it would be "
+        "lost: start that version, which inserts them"
+    )

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pipewren.ingest.batch import MAX_BATCH_ROWS
 from pipewren.ingest.log_frames import Extent
 
 GROUP_BYTES = 16_000_000
-GROUP_ROWS = 250_000  # far below a block of ClickHouse, within which an insert is atomic
+GROUP_ROWS = MAX_BATCH_ROWS
 # So many inserts at once, then so many a second: each makes a part, and merges must keep up.
 BURST = 100.0
 INSERTS_PER_S = 20.0
@@ -53,12 +54,15 @@ class Group:
     extents: tuple[Extent, ...]
     arrived_s: float
     waiters: list[Waiter] = field(default_factory=list)
+    parts: list[int] = field(default_factory=lambda: [1])  # that are not over: one number for all
     tries: int = 0
     retry_at_s: float = 0.0
     reason: str = ""
     refused: list[str] = field(default_factory=list)  # reasons of single rows, of all its parts
     is_in_table: bool = False  # and a materialised view has refused it
     is_in_other_views: bool = False
+    blocks_at_try: int | None = None  # see token_window.py
+    passed_blocks: int = 0
 
     @property
     def rows(self) -> int:
@@ -69,9 +73,14 @@ class Group:
         return sum(extent.length for extent in self.extents)
 
     def tell(self, error: Exception | None = None) -> None:
-        """Wake those who wait for its rows; later callers find nobody left."""
-        waiters, self.waiters = self.waiters, []
-        _tell(waiters, error)
+        """Wake those who wait for its rows: of an error at once, else when all parts of what was
+        one group are over. Later callers find nobody left."""
+        if error is None:
+            self.parts[0] -= 1
+            if self.parts[0] > 0:
+                return
+        _tell(self.waiters, error)
+        self.waiters.clear()
 
 
 class TableQueue:
@@ -126,6 +135,10 @@ class TableQueue:
             if first is last:
                 break
         return taken
+
+    def take_all(self) -> None:
+        self.pending.clear()
+        self.rows = self.size = 0
 
     def put_back(self, taken: list[Pending]) -> None:
         """Rows that could not be made a group."""

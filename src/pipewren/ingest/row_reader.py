@@ -33,8 +33,14 @@ from pipewren.ingest.row_quick import QuickReader, finds_finer_time, make_quick_
 from pipewren.ingest.row_values import make_check
 from pipewren.project.model import Datasource
 
-# Of the insert of rows that a RowReader has written. Null is "take the DEFAULT".
-ROW_SETTINGS = (*INPUT_SETTINGS, ("input_format_null_as_default", "1"))
+# Of the insert of rows that a RowReader has written. Null is "take the DEFAULT". Each partition is
+# a part, of some milliseconds, and the rows of all other tables wait meanwhile: a group for more
+# partitions is halved until its parts are below this.
+ROW_SETTINGS = (
+    *(pair for pair in INPUT_SETTINGS if pair[0] != "max_partitions_per_insert_block"),
+    ("max_partitions_per_insert_block", "100"),
+    ("input_format_null_as_default", "1"),
+)
 
 _MAX_MISSES = 16
 

@@ -17,7 +17,9 @@ from pipewren.ingest.row_types import ValueType
 MAX_FLOAT32 = 3.4028235677973366e38  # what still rounds to a finite Float32 lies below it
 _FLOAT_BOUNDS = {"Float32": MAX_FLOAT32, "Float64": math.inf, "BFloat16": 3.39e38}
 _INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]([+-]?[0-9]+))?")
+# The digits before the point have one way to match: with two, a text that is no number after all
+# would take time by the square of its length.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]+))?")
 _NOT_FINITE = re.compile(r"-?(?:nan|inf|infinity)", re.IGNORECASE)
 _UUID = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII

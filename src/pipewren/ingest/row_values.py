@@ -14,13 +14,14 @@ engine can say. What goes beyond ClickHouse's own reading of JSON:
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from pipewren.ingest.row_faults import Unfit, Unsure
 from pipewren.ingest.row_scalars import SCALARS, require_utf8
-from pipewren.ingest.row_times import Check
+from pipewren.ingest.row_times import EPOCH, Check, make_plain_test
 from pipewren.ingest.row_types import ValueType
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -51,7 +52,7 @@ def check_element(check: Check, type: ValueType, raw: bytes) -> tuple[bytes, boo
 
 def _ask(raw: bytes) -> bytes:
     require_utf8(raw)
-    raise Unsure(raw)
+    raise Unsure(_one_line(raw))
 
 
 def _array(type: ValueType) -> Check:
@@ -72,7 +73,7 @@ def _array(type: ValueType) -> Check:
 
 def _map(type: ValueType) -> Check:
     key_type, part = type.parts
-    check_key, check_part = make_check(key_type), make_check(part)
+    check_key, check_part = _make_key_check(key_type), make_check(part)
 
     def check(raw: bytes) -> bytes:
         found: dict[bytes, tuple[bytes, bool]] = {}
@@ -87,6 +88,33 @@ def _map(type: ValueType) -> Check:
         return value
 
     return check
+
+
+def _make_key_check(type: ValueType) -> Check:
+    """Keys are text for the engine too, which reads no Bool and no moment as a number there."""
+    check = make_check(type)
+    if type.family == "Bool":
+        return _refuse
+    if type.family not in ("DateTime", "DateTime64"):
+        return check
+    is_plain = make_plain_test(type)
+
+    def check_key(raw: bytes) -> bytes:
+        key = check(raw)
+        if key[:1] == b'"':
+            return key
+        seconds, _, fraction = key.decode().partition(".")
+        moment = EPOCH + timedelta(seconds=int(seconds))
+        text = f"{moment:%Y-%m-%d %H:%M:%S}{f'.{fraction[:9]}' if fraction else ''}Z"
+        if not is_plain(text):
+            raise Unfit
+        return text.encode()
+
+    return check_key
+
+
+def _refuse(raw: bytes) -> bytes:
+    raise Unfit
 
 
 def _tuple(type: ValueType) -> Check:
@@ -132,10 +160,20 @@ def _json(type: ValueType) -> Check:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise Unfit from None
         if not _is_plain_json(value, 0):
-            raise Unsure(raw)
+            raise Unsure(_one_line(raw))
         return _encode(value)
 
     return check
+
+
+def _one_line(raw: bytes) -> bytes:
+    """A value that came over several lines: rows end at line ends."""
+    if b"\n" not in raw:
+        return raw
+    try:
+        return msgspec.json.format(raw, indent=-1)
+    except msgspec.DecodeError:
+        raise Unfit from None
 
 
 def _is_plain_json(value: Any, depth: int) -> bool:

@@ -37,6 +37,11 @@ def set_aside(data_dir: Path, key: Key, group: Group, rows: bytes) -> Path:
     return path
 
 
+def is_set_aside(data_dir: Path, token: str) -> bool:
+    """Whether a group's files are whole."""
+    return (data_dir / FOLDER / f"{token}.json").exists()
+
+
 def _write(path: Path, content: bytes) -> None:
     fresh = path.with_name(f"{path.name}.new")
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipewren.access.datasource_rights import require_append, require_replace
 from pipewren.deploy.deployment import Deployment
+from pipewren.deploy.views import feeding_tables
 from pipewren.errors import BadRequest, NotFound, PayloadTooLarge
 from pipewren.ingest.imports import Import, import_file
 from pipewren.ingest.row_files import FORMATS, RowFile, RowFormat
@@ -81,6 +82,10 @@ async def _begin(
         current = server.deployment_of(workspace_id, is_staged=is_staged)
         return current, *find_datasource(current, table.resource_id)
 
+    def find_feeding_tables() -> set[str]:
+        current, found, _ = find()
+        return feeding_tables(current.pipes, current.tables, found.name)
+
     async def run(job: RunningJob) -> None:
         current, found, version = find()
         target = Import(
@@ -94,6 +99,7 @@ async def _begin(
             datasource=found,
             table=version,
             find_table=lambda: find()[2],
+            find_feeders=find_feeding_tables,
             replaces=mode == "replace",
         )
         operation = Operation(

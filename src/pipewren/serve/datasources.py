@@ -8,8 +8,7 @@ from pipewren.access.caller import Caller
 from pipewren.access.datasource_rights import may_count, may_see, require_replace, require_sight
 from pipewren.deploy.deployment import Deployment
 from pipewren.deploy.inventory import count_rows
-from pipewren.deploy.table_objects import physical_tables
-from pipewren.deploy.views import feeds_views, find_feeders
+from pipewren.deploy.views import feeding_tables, feeds_views
 from pipewren.project.quarantine import quarantine_name
 from pipewren.serve.answers import Answer, json_answer
 from pipewren.serve.background import run_to_the_end
@@ -95,9 +94,7 @@ async def _truncate(server: Server, operation: Operation, *, is_staged: bool) ->
         operation.tags = found.datasource.tags.names
         database, table = deployment.workspace.database, found.table.table
         name = f"{quote_identifier(database)}.{quote_identifier(table)}"
-        feeders = find_feeders(deployment.pipes, found.datasource.name)
-        physical = physical_tables(deployment.tables)
-        tables = {physical[one] for one in feeders & physical.keys()}
+        tables = feeding_tables(deployment.pipes, deployment.tables, found.datasource.name)
         may_drop = len(tables) == 1 and not feeds_views(deployment.pipes, found.datasource.name)
         with server.usage.operation(operation):
             # What was acknowledged before goes with the rows; what is still in the log would come

@@ -16,19 +16,26 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from pipewren.access.caller import change_keyring
-from pipewren.deploy.candidate import Candidate, files_without_mistakes, read_candidate
+from pipewren.deploy.candidate import files_without_mistakes, read_candidate
 from pipewren.deploy.changes import Changes, compare_projects
 from pipewren.deploy.deployment import Deployment, outlive
-from pipewren.deploy.live import WentLive, finish_deletion, go_live, stage
+from pipewren.deploy.live import WentLive, declared_tokens, finish_deletion, go_live, stage
 from pipewren.deploy.prepare import errors_of, in_order, prepare, undo
 from pipewren.deploy.target import DeployTarget
-from pipewren.deploy.token_changes import describe_token_changes
+from pipewren.deploy.token_changes import describe_token_changes, find_kept_tokens
 from pipewren.errors import Conflict, NotFound, PipewrenError, ProjectErrors, ProjectMistake
 from pipewren.serve.background import run_to_the_end, start_work
+from pipewren.serve.deploy_feedback import collect_feedback
 from pipewren.serve.server import Server
 from pipewren.serve.storage_samples import sample_sizes
 from pipewren.storage import deployments as stored
 from pipewren.storage.deployments import Notes, State, StoredDeployment
+from pipewren.storage.tokens import (
+    DEFAULT_NAMES,
+    TokenChanges,
+    list_tokens,
+    merge_datafile_tokens,
+)
 from pipewren.template.limits import TemplateLimits
 
 T = TypeVar("T")
@@ -175,9 +182,15 @@ async def _deploy(
         more = await _check_the_rest(server, live, files, errors)
         return _failed(server, workspace_id, nothing, more, order)
     changes = compare_projects(live.project, candidate.project)
-    feedback = _feedback(candidate, live)
-    tokens = tuple(describe_token_changes(live.project, candidate.project))
+    with server.store.begin() as connection:
+        present = list_tokens(connection, workspace_id)
+    unheeded = find_kept_tokens(candidate.project, present)
+    feedback = collect_feedback(candidate, live, unheeded)
+    kept = DEFAULT_NAMES.union(token.name for token in present if token.origin != "datafile")
+    tokens = tuple(describe_token_changes(live.project, candidate.project, kept=kept))
     if candidate.digest == live.stored.digest or (changes.is_none and live.stored.digest):
+        if not order.check:
+            _merge_tokens(server, live)
         return DeployOutcome("no_changes", changes, live.stored, (), feedback)
     removed = changes.datasources.deleted
     if removed and not (order.allow_destructive or order.is_build):
@@ -240,6 +253,10 @@ async def _promote(server: Server, prepared: Deployment, request_id: str) -> Sto
         server.ingestion.flushed(workspace_id, settle=False),
     ):
         went = await go_live(target, prepared, keep_removed=False)
+        for name in went.tokens.kept:  # it may have been made since the deployment was staged
+            _log.warning(
+                "TOKEN %s of the project's files has no effect: it is no token of theirs", name
+            )
         outlive(prepared, went.deployment)
         old = server.deployments.get(workspace_id)
         tables = old.tables if old is not None else {}
@@ -265,10 +282,7 @@ def _swap(server: Server, went: WentLive) -> None:
     staged = server.staged.get(workspace_id)
     if staged is not None and staged.stored.id == went.deployment.stored.id:
         del server.staged[workspace_id]
-    if went.tokens.changed or went.tokens.deleted:
-        server.keyring = change_keyring(
-            server.keyring, changed=went.tokens.changed, deleted=went.tokens.deleted
-        )
+    _take_tokens(server, went.tokens)
     server.learned.pop(workspace_id, None)
     for endpoint in went.deployment.endpoints.values():
         before = old.endpoints.get(endpoint.id) if old is not None else None
@@ -281,6 +295,21 @@ def _swap(server: Server, went: WentLive) -> None:
         weakref.finalize(
             old, loop.call_soon_threadsafe, _start_deletion, server, target, went.before
         ).atexit = False
+
+
+def _merge_tokens(server: Server, live: Deployment) -> None:
+    """Make tokens of what is live whose names were taken when it was deployed, and are free now."""
+    declared = declared_tokens(live.project)
+    with server.store.begin() as connection:
+        tokens = merge_datafile_tokens(connection, live.workspace.id, declared)
+    _take_tokens(server, tokens)
+
+
+def _take_tokens(server: Server, tokens: TokenChanges) -> None:
+    if tokens.changed or tokens.deleted:
+        server.keyring = change_keyring(
+            server.keyring, changed=tokens.changed, deleted=tokens.deleted
+        )
 
 
 def _start_deletion(server: Server, target: DeployTarget, record: StoredDeployment) -> None:
@@ -326,32 +355,3 @@ def _destructive(live: Deployment, removed: tuple[str, ...]) -> ProjectErrors:
             for name in removed
         ]
     )
-
-
-def _feedback(candidate: Candidate, live: Deployment) -> Notes:
-    """What a client shows beside a success: warnings of the files, and rows that stay out of a new
-    materialised view."""
-    notes: list[Mapping[str, Any]] = [
-        {
-            "level": "WARNING",
-            "resource": warning.position.file.rpartition("/")[2],
-            "message": warning.message,
-        }
-        for warning in candidate.project.warnings
-    ]
-    for name, pipe in candidate.pipes.items():
-        resource = pipe.pipe.position.file.rpartition("/")[2]
-        notes += [
-            {"level": "WARNING", "resource": resource, "message": conflict}
-            for conflict in pipe.conflicts
-        ]
-        output = pipe.pipe.output
-        before = live.project.pipes.get(name)
-        is_new_view = output is not None and output.type.value == "materialized"
-        if is_new_view and before is None and live.project.datasources:
-            message = (
-                "The materialised view takes rows from now on: those that its sources hold already "
-                "are not put into it"
-            )
-            notes.append({"level": "WARNING", "resource": resource, "message": message})
-    return tuple(notes)

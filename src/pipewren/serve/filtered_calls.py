@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from pipewren.deploy.deployment import Deployment
+from pipewren.project.engines import ENGINES
 from pipewren.project.quarantine import quarantine_of
 from pipewren.serve.server import Learned, Server
 from pipewren.sql.function_list import load_functions
@@ -50,6 +51,7 @@ def learned_of(deployment: Deployment, server: Server) -> Learned:
         },
         find_derived(project, deployment.pipes),
         {name: quarantine for quarantine, name in deployment.quarantines.items()},
+        frozenset(source.name for source in sources if not ENGINES[source.engine.name].is_stored),
     )
     functions = load_functions(server.engine.capabilities.version)
     filters = RowFilters(server.engine, schema, functions)

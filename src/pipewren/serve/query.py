@@ -32,7 +32,7 @@ from pipewren.serve.pace import Pace
 from pipewren.serve.pipe_descriptions import find_pipe
 from pipewren.serve.query_call import QueryCall, read_query_call
 from pipewren.serve.query_formats import find_query_format
-from pipewren.serve.query_settings import merge_settings
+from pipewren.serve.query_settings import keep_rows_hidden, merge_settings
 from pipewren.serve.query_tables import QueryTables
 from pipewren.serve.rate_limits import take_rates
 from pipewren.serve.request_record import note_caller, record_of
@@ -242,13 +242,18 @@ async def _put_together(statement: CallerStatement, tables: QueryTables) -> Filt
     if statement.is_description:
         sql = describe(sql)
     inner = tables.statements
+    settings = merge_settings(inner, statement.settings)
+    # Of what the server keeps of all workspaces, no token sees more than its own.
+    sees_all = tables.caller.reads_all and not tables.reads_usage
+    if (statement.derived or statement.filters) and not sees_all:
+        settings = keep_rows_hidden(settings, filters=[name for name, _ in statement.filters])
     compiled = CompiledStatement(
         Sql(sql),
         max_threads=min((one.max_threads for one in inner if one.max_threads), default=None),
         max_execution_time_s=min(
             (one.max_execution_time_s for one in inner if one.max_execution_time_s), default=None
         ),
-        settings=merge_settings(inner, statement.settings),
+        settings=settings,
         secrets=tuple(dict.fromkeys(name for one in inner for name in one.secrets)),
     )
     return FilteredStatement(compiled, deployment.database if is_open else NO_DATABASE)

@@ -8,7 +8,7 @@ tried). So where a setting changes what a statement means, all pipes that are re
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pipewren.sql.author_settings import OF_MEANING
 from pipewren.sql.caller_errors import refused
@@ -50,6 +50,10 @@ CALLER_BOUNDS: Settings = (
     ("max_untracked_memory", "1048576"),
 )
 
+_HIDING: Settings = (
+    ("optimize_move_to_prewhere", "0"),
+    ("optimize_move_to_prewhere_if_final", "0"),
+)
 _OFF = frozenset({"0", "false"})
 _OFF_BY_DEFAULT = frozenset(
     {"join_use_nulls", "group_by_use_nulls", "aggregate_functions_null_for_empty", "final"}
@@ -82,6 +86,22 @@ def merge_settings(pipes: Sequence[CompiledStatement], own: Settings) -> Setting
                     "reads and that has no such setting: leave it out, or read that pipe apart"
                 )
     return tuple(sorted({**merged, **dict(CALLER_BOUNDS)}.items()))
+
+
+def keep_rows_hidden(settings: Settings, *, filters: Collection[str]) -> Settings:
+    """`settings` for a caller who may not see all rows that the statement reads: a pipe's WHERE, a
+    fixed parameter or a filter hides some. No condition is moved to PREWHERE: the engine makes
+    one of the pipe's and the caller's, in which functions without short circuit, such as toBool(),
+    see hidden rows (26.9, tried: docs/row_filters.md). `filters` are the data sources that the
+    statement itself reads under one. Raises BadRequest where a pipe's setting would have
+    those read as with FINAL, which their filters do not expect."""
+    merged = dict(settings)
+    if filters and merged.get("final", "0").lower() not in _OFF:
+        raise refused(
+            "A pipe that the statement reads has the setting final, and the token has a row filter "
+            f"on '{min(filters)}', which the statement reads too: read them apart"
+        )
+    return tuple(sorted({**merged, **dict(_HIDING)}.items()))
 
 
 def _changes(name: str, value: str, sql: str) -> bool:

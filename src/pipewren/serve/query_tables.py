@@ -16,6 +16,7 @@ from pipewren.access.grants import Grant, fix_values
 from pipewren.access.rights import Caller
 from pipewren.deploy.deployment import Deployment
 from pipewren.errors import Forbidden, StatementError
+from pipewren.project.engines import ENGINES
 from pipewren.serve.call import Value, read_values
 from pipewren.serve.callers import choosable_tables
 from pipewren.serve.filtered_calls import filters_of
@@ -97,8 +98,10 @@ class QueryTables:
         if name in deployment.tables:
             if self.may_read_datasource(name):
                 filters = tuple(self.filters.get(name, ()))
-                types = [column.type for column in deployment.project.datasources[name].columns]
-                return Datasource(name, filters, _have_states(types))
+                table = deployment.project.datasources[name]
+                has_states = _have_states(column.type for column in table.columns)
+                is_stored = ENGINES[table.engine.name].is_stored
+                return Datasource(name, filters, has_states, is_stored)
         elif name in deployment.quarantines:
             source = deployment.quarantines[name]
             if source in deployment.tables and self.may_read_datasource(source):

@@ -3,7 +3,8 @@ the last one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -119,7 +120,11 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
             ingestion = await _start_ingestion(settings, engine, store, usage, progress)
             if has_files:
                 before, began_s = _live_tables(store, workspace), perf_counter()
-                deployment = await deploy_folder(target, Candidate(project, pipes))
+                deployment = await deploy_folder(
+                    target,
+                    Candidate(project, pipes),
+                    quiet=partial(_quiet, ingestion, workspace.id),
+                )
                 tables = deployment.tables
                 elapsed_s = perf_counter() - began_s
                 usage.note_tables(workspace.id, before, tables, elapsed_s=elapsed_s)
@@ -132,9 +137,12 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
                     connection,
                     key,
                     _first(list_workspaces(connection), workspace),
+                    secrets_key=secrets_key,
                     admin_token=admin.get_secret_value() if admin else None,
                     max_bad_tokens_per_minute=settings.max_bad_tokens_per_minute,
                 )
+            for line in opened.notes:
+                progress(line)
         except BaseException:
             store.close()
             raise
@@ -213,6 +221,17 @@ async def _start_ingestion(
     if rows:
         progress(f"{rows:,} events that were acknowledged before the server ended are inserted")
     return ingestion
+
+
+@asynccontextmanager
+async def _quiet(ingestion: Ingestion, workspace_id: str) -> AsyncGenerator[None, None]:
+    """Rows that could not be inserted at the start are tried again from then on: not while tables
+    and views change, and those of before go through the views of before."""
+    async with (
+        ingestion.gate.closed(workspace_id),
+        ingestion.flushed(workspace_id, settle=False),
+    ):
+        yield
 
 
 def _live_tables(store: Store, workspace: Workspace) -> dict[str, TableVersion]:

@@ -175,7 +175,6 @@ def refresh(request: RouteRequest, server: Server, caller: Caller) -> Answer:
     _require_manager(caller)
     with server.store.begin() as connection:
         token = _find(connection, caller, _named(request))
-        _refuse_given(token, server)
         token = stored.refresh_token(connection, token)
         keyring = change_keyring(server.keyring, changed=[token])
     server.keyring = keyring
@@ -189,7 +188,6 @@ def remove(request: RouteRequest, server: Server, caller: Caller) -> Answer:
     _require_manager(caller)
     with server.store.begin() as connection:
         token = _find(connection, caller, _named(request))
-        _refuse_given(token, server)
         if token.origin == "datafile":
             _refuse_fixed(token)
         stored.delete_token(connection, token)
@@ -261,15 +259,6 @@ def _refuse_fixed(token: StoredToken) -> None:
     if token.origin == "default":
         raise Forbidden(
             f"Token '{token.name}' is one of the server's own: its name and scopes stay",
-            documentation=_DOCUMENTATION,
-        )
-
-
-def _refuse_given(token: StoredToken, server: Server) -> None:
-    if token.id in server.keyring.signer.given:
-        raise BadRequest(
-            f"The value of token '{token.name}' is given by the setting admin_token: change the "
-            "setting and start the server again",
             documentation=_DOCUMENTATION,
         )
 

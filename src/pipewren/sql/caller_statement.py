@@ -57,11 +57,13 @@ _MAX_MATCHERS = 24
 @dataclass(frozen=True, slots=True)
 class Datasource:
     """A table of the deployment, of which the caller sees rows that meet any of `filters`; ()
-    where all are seen. `has_states`: of its columns some are aggregate states."""
+    where all are seen. `has_states`: of its columns some are aggregate states. `is_stored`: it
+    keeps rows."""
 
     name: str
     filters: tuple[str, ...] = ()
     has_states: bool = False
+    is_stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,9 @@ class _Reader:
             database=self.database,
             datasources=names,
             acting=filters,
+            without_prewhere={
+                one.name for _, one in meanings if isinstance(one, Datasource) and not one.is_stored
+            },
             mark=f"{mark}f",
         )
         close_dotted_names(expected)

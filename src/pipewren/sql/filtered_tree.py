@@ -1,8 +1,14 @@
 """A statement's tree with every table behind its filter.
 
-Each filtered table becomes `(SELECT * FROM db.t FINAL SAMPLE .. WHERE filter) AS t`, all other
+Each filtered table becomes `(SELECT * FROM db.t SAMPLE .. PREWHERE filter) AS t`, all other
 tables get their database: the statement then runs where no data source has a bare name, so that
 a name that was taken for a CTE and is none fails instead of being read whole.
+
+The filter is a PREWHERE because the engine then adds nothing to it. Of a WHERE and a condition
+around it the engine makes one PREWHERE, in which a function without short circuit, such as
+toBool() or bitShiftLeft(), sees hidden rows where it reads no column but the filter's own (26.9,
+tried: docs/row_filters.md). With FINAL it is a WHERE, since a PREWHERE would see old versions of
+rows; conditions are not moved there (LEFT_OFF).
 
 PREWHERE is a WHERE over the filtered rows: of the same SELECT where it has one table only, else
 around the table's subquery, in front of its JOINs. As PREWHERE it would see hidden rows first
@@ -17,6 +23,10 @@ from typing import Any
 from pipewren.sql.function_list import FunctionList
 from pipewren.sql.lifting import FILTER_MARK, Tree
 from pipewren.sql.query_tree import Hindrance, Reading, TableUse, read_tree
+
+# Off by default, and not to be set where a filter acts: it makes a PREWHERE of a FINAL table's
+# filter, and of conditions around it (26.9, tried).
+LEFT_OFF = frozenset({"optimize_move_to_prewhere_if_final"})
 
 
 def find_tree_hindrances(
@@ -49,10 +59,12 @@ def put_filters_in(
     database: str,
     datasources: Collection[str],
     acting: Collection[str],
+    without_prewhere: Collection[str] = (),
     seals: bool = False,
     mark: str = FILTER_MARK,
 ) -> Tree:
     """`tree`, changed, with `mark` and its name as the condition for each table of `acting`.
+    `without_prewhere` are those that take none: with a setting `final` that is on, all of them.
     `seals`: a CTE right of IN becomes a subquery, which an alias outside the statement cannot
     stand for (26.9, tried)."""
     reading = read_tree(tree, functions, takes_databases=True)
@@ -62,10 +74,11 @@ def put_filters_in(
     for use in reading.uses:
         if use.name not in datasources or use.database not in ("", database):
             continue
+        clause = "where" if use.name in without_prewhere else "prewhere"
         if isinstance(use.place, list):
-            _replace_right_side(use, database, mark if use.name in acting else None)
+            _replace_right_side(use, database, mark if use.name in acting else None, clause)
         elif use.name in acting:
-            _replace_table(use, database, mark)
+            _replace_table(use, database, mark, clause)
         else:
             table = use.place["database_and_table_name"]
             table.setdefault("alias", use.name)
@@ -74,9 +87,9 @@ def put_filters_in(
     return tree
 
 
-def _replace_right_side(use: TableUse, database: str, mark: str | None) -> None:
-    where = _identifier(mark + use.name) if mark else None
-    _put_right(use, _subquery(_table(use.name, database), where))
+def _replace_right_side(use: TableUse, database: str, mark: str | None, clause: str) -> None:
+    condition = _identifier(mark + use.name) if mark else None
+    _put_right(use, _subquery(_table(use.name, database), condition, clause))
 
 
 def put_right_of_in(use: TableUse, table: str) -> None:
@@ -92,14 +105,16 @@ def _put_right(use: TableUse, subquery: Tree) -> None:
     use.place[1] = subquery
 
 
-def _replace_table(use: TableUse, database: str, mark: str) -> None:
+def _replace_table(use: TableUse, database: str, mark: str, clause: str) -> None:
     place = use.place
     table = place.pop("database_and_table_name")
     inner = _table(use.name, database)
     for key in ("final", "sample_size", "sample_offset"):
         if key in place:
             inner[key] = place.pop(key)
-    place["subquery"] = _subquery(inner, _identifier(mark + use.name))
+    if _is_final(inner):
+        clause = "where"
+    place["subquery"] = _subquery(inner, _identifier(mark + use.name), clause)
     place["subquery"]["alias"] = table.get("alias", use.name)
 
 
@@ -146,16 +161,17 @@ def _identifier(name: str) -> Tree:
     return {"type": "Identifier", "name": name}
 
 
-def _subquery(table: Tree, where: Tree | None) -> Tree:
-    """`(SELECT * FROM table WHERE where)`, as the parser makes it."""
+def _subquery(table: Tree, condition: Tree | None, clause: str = "where") -> Tree:
+    """`(SELECT * FROM table WHERE condition)`, as the parser makes it; `clause` may be
+    `prewhere`."""
     element = {"type": "TablesInSelectQueryElement", "table_expression": table}
     select: Tree = {
         "type": "SelectQuery",
         "select": {"type": "ExpressionList", "children": [{"type": "Asterisk"}]},
         "tables": {"type": "TablesInSelectQuery", "children": [element]},
     }
-    if where is not None:
-        select["where"] = where
+    if condition is not None:
+        select[clause] = condition
     union = {
         "type": "SelectWithUnionQuery",
         "union_mode": "UNION_DEFAULT",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from pipewren.errors import Forbidden, PipewrenError, StatementError
 from pipewren.sql.filter_conditions import FilterConditions
-from pipewren.sql.filtered_tree import find_tree_hindrances, put_filters_in
+from pipewren.sql.filtered_tree import LEFT_OFF, find_tree_hindrances, put_filters_in
 from pipewren.sql.function_list import FunctionList
 from pipewren.sql.lifting import Lifted, join_parts, lift, split_at_marks
 from pipewren.sql.parser import Parser, write_same
@@ -77,6 +77,7 @@ class Schema:
     columns: Mapping[str, Collection[str]]
     derived: Mapping[str, frozenset[str]]
     quarantines: Mapping[str, str] = field(default_factory=dict)
+    unstored: frozenset[str] = frozenset()
 
 
 class RowFilters:
@@ -97,7 +98,7 @@ class RowFilters:
         self._sealed: Recent[tuple[str, ...], SealedStatement] = Recent(MAX_STATEMENTS)
         self._heads = {
             name: f"{quote_identifier(name)} AS (\nSELECT * FROM "
-            f"{quote_identifier(schema.database)}.{quote_identifier(name)} WHERE "
+            f"{quote_identifier(schema.database)}.{quote_identifier(name)} "
             for name in schema.columns
         }
 
@@ -122,10 +123,14 @@ class RowFilters:
             return FilteredStatement(statement, self._schema.database)
         conditions = {name: await self._conditions.find(name, filters[name]) for name in acting}
         if facts.takes_ctes:
-            text = self._put_in_front(sql, facts, conditions)
-            return FilteredStatement(replace(statement, sql=text), self._schema.database)
-        text = await self._rewrite(statement, lifted or lift(sql), facts, conditions)
-        return FilteredStatement(replace(statement, sql=text), NO_DATABASE)
+            whole = self._schema.columns if _reads_final(statement) else self._schema.unstored
+            text = self._put_in_front(sql, facts, conditions, whole)
+            database = self._schema.database
+        else:
+            text = await self._rewrite(statement, lifted or lift(sql), facts, conditions)
+            database = NO_DATABASE
+        settings = tuple(one for one in statement.settings if one[0] not in LEFT_OFF)
+        return FilteredStatement(replace(statement, sql=text, settings=settings), database)
 
     async def seal(
         self, statement: CompiledStatement, filters: Mapping[str, Sequence[str]]
@@ -133,7 +138,8 @@ class RowFilters:
         """`statement` under `filters`, as `apply` has them, made fit for any place where a table
         may stand. Raises as `apply` does, and StatementError where it cannot be done."""
         sql = statement.sql
-        key = (sql, *[part for name in sorted(filters) for part in (name, *filters[name])])
+        kind = "f" if _reads_final(statement) else ""
+        key = (sql, kind, *[part for name in sorted(filters) for part in (name, *filters[name])])
         sealed = self._sealed.find(key)
         if sealed is None:
             facts, lifted = await self._reader.read(sql, needs_tree=True)
@@ -210,9 +216,20 @@ class RowFilters:
                     reason = f"it reads '{target}', which is made of all rows of '{name}'"
                     raise _refuse(name, reason)
 
-    def _put_in_front(self, sql: str, facts: StatementFacts, conditions: Mapping[str, str]) -> Sql:
+    def _put_in_front(
+        self,
+        sql: str,
+        facts: StatementFacts,
+        conditions: Mapping[str, str],
+        without_prewhere: Collection[str],
+    ) -> Sql:
         heads = self._heads
-        head = ", ".join([f"{heads[name]}{text}\n)" for name, text in conditions.items()])
+        head = ", ".join(
+            [
+                f"{heads[name]}{'WHERE' if name in without_prewhere else 'PREWHERE'} {text}\n)"
+                for name, text in conditions.items()
+            ]
+        )
         opening = facts.opening
         if opening is Opening.PLAIN:
             return Sql(f"WITH {head}\n{sql}")
@@ -232,17 +249,19 @@ class RowFilters:
         seals: bool = False,
     ) -> Sql:
         acting = sorted(conditions)
-        is_final = dict(statement.settings).get("final", "0") not in ("0", "false")
+        is_final = _reads_final(statement)
         hindrance = find_tree_hindrances(facts.reading, conditions, final=is_final)
         if hindrance is None and lifted.is_reserved:
             hindrance = Hindrance(None, "the statement holds a word that is kept for the server")
         if hindrance is not None:
             raise _cannot(hindrance.datasource, acting, hindrance.reason)
-        key = (*key_of(lifted, facts.marked.fixed), "\0s" if seals else "\0", *acting)
+        kind = f"\0{'s' if seals else ''}{'f' if is_final else ''}"
+        key = (*key_of(lifted, facts.marked.fixed), kind, *acting)
         parts = self._written.find(key)
         if parts is None:
             try:
-                parts = await self._write(lifted, facts, acting, seals=seals)
+                whole = self._schema.columns if is_final else self._schema.unstored
+                parts = await self._write(lifted, facts, acting, whole, seals=seals)
             except RecursionError:
                 raise _cannot(None, acting, "the statement is nested too deeply") from None
             if len(statement.sql) <= MAX_KEPT_CHARACTERS:
@@ -251,7 +270,13 @@ class RowFilters:
         return Sql(join_parts(parts, values))
 
     async def _write(
-        self, lifted: Lifted, facts: StatementFacts, acting: Sequence[str], *, seals: bool
+        self,
+        lifted: Lifted,
+        facts: StatementFacts,
+        acting: Sequence[str],
+        without_prewhere: Collection[str],
+        *,
+        seals: bool,
     ) -> tuple[str | int, ...]:
         """The text of the filtered tree, its slots those of the statement's values and, behind
         them, of the conditions."""
@@ -261,12 +286,20 @@ class RowFilters:
             database=self._schema.database,
             datasources=self._schema.columns,
             acting=acting,
+            without_prewhere=without_prewhere,
             seals=seals,
         )
         text = await write_same(self._parser, expected)
         if text is None:
             raise _cannot(None, acting, "the statement is changed by being written out")
         return split_at_marks(text, lifted, facts.marked.fixed, acting)
+
+
+def _reads_final(statement: CompiledStatement) -> bool:
+    """Whether a setting has every table read as with FINAL."""
+    if not statement.settings:
+        return False
+    return dict(statement.settings).get("final", "0") not in ("0", "false")
 
 
 def quarantine_reason(quarantine: str) -> str:

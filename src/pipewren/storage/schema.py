@@ -1,8 +1,8 @@
 """The tables of the store, as SQLAlchemy Core describes them; `migrations/` brings them about.
 
 Times are UTC, `YYYY-MM-DD HH:MM:SS.ffffff` (pipes-api.md section 2). Token *values* are nowhere in
-here: a value is computed from its id, its generation and the key file (tokens.md section 2), so a
-stolen database opens nothing.
+here: a value is computed from its id, its generation and the key file (tokens.md section 2), and
+one that a setting gave is encrypted, so a stolen database opens nothing.
 """
 
 from __future__ import annotations
@@ -52,6 +52,18 @@ token_scopes = Table(
     Column("type", String(64), primary_key=True),
     Column("resource", String(255), primary_key=True, default=""),
     Column("filter", Text, primary_key=True, default=""),  # several on one resource: any of them
+)
+
+# The value that a setting gave a token, at one of its generations. No foreign key to the token: the
+# row outlives it, and with it the knowledge that its value was ended.
+given_tokens = Table(
+    "given_tokens",
+    metadata,
+    Column("workspace_id", ForeignKey("workspaces.id"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("token_id", String(36), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("value", Text, nullable=False),  # encrypted, as those of secrets are
 )
 
 deployments = Table(

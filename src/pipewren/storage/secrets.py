@@ -61,7 +61,7 @@ def open_secrets(
             "opens: put the file back from a backup, or give the setting secrets_key if they were "
             f"made with that. {_give_up(folder)}"
         )
-    key = read_key_file(path, given, if_removed="all secrets must be made again then")
+    key = read_secrets_key(folder, given)
     values: dict[str, dict[str, str]] = {}
     for row in rows:
         try:
@@ -76,6 +76,11 @@ def open_secrets(
             ) from None
         values.setdefault(row.workspace_id, {})[row.name] = value
     return key, dict(values)
+
+
+def read_secrets_key(folder: Path, given: str | None) -> bytes:
+    """The key alone. Raises StartError when the key file cannot be used."""
+    return read_key_file(folder / KEY_FILE, given, if_removed="all secrets must be made again then")
 
 
 def _give_up(folder: Path) -> str:

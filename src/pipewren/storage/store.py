@@ -18,7 +18,7 @@ from sqlalchemy.exc import DatabaseError
 
 from pipewren.errors import StartError
 
-HEAD = "0003"  # the newest revision in `migrations/versions`; held by a test
+HEAD = "0004"  # the newest revision in `migrations/versions`; held by a test
 FILE_NAME = "store.sqlite"
 
 

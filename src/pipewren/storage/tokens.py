@@ -46,10 +46,12 @@ class StoredToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenChanges:
-    """Tokens that are new or have other scopes, and the ids of those that are gone."""
+    """Tokens that are new or have other scopes, the ids of those that are gone, and the names that
+    files declare and that are tokens of another origin, which stay what they are."""
 
     changed: tuple[StoredToken, ...] = ()
     deleted: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 def list_tokens(connection: Connection, workspace_id: str) -> list[StoredToken]:
@@ -162,6 +164,7 @@ def merge_datafile_tokens(
     (tokens.md section 5). Tokens made by other ways are left alone, but a default or API token
     named in a datafile is not taken over: its scopes stay what they were."""
     changed: list[StoredToken] = []
+    kept: list[str] = []
     present = {token.name: token for token in list_tokens(connection, workspace_id)}
     for name, scopes in declared.items():
         token = present.get(name)
@@ -170,7 +173,9 @@ def merge_datafile_tokens(
                 changed.append(
                     create_token(connection, workspace_id, name, origin="datafile", scopes=scopes)
                 )
-        elif token.origin == "datafile" and token.scopes != scopes:
+        elif token.origin != "datafile":
+            kept.append(name)
+        elif token.scopes != scopes:
             changed.append(update_token(connection, token, scopes=scopes))
     gone = [
         token.id
@@ -179,7 +184,7 @@ def merge_datafile_tokens(
     ]
     if gone:
         connection.execute(delete(tokens).where(tokens.c.id.in_(gone)))
-    return TokenChanges(tuple(changed), tuple(gone))
+    return TokenChanges(tuple(changed), tuple(gone), tuple(kept))
 
 
 def _read_token(row: Row[tuple[object, ...]], scopes: Iterable[Scope]) -> StoredToken:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, insert, select
 from pipewren.storage.deployments import forget_deployments, prepare_deployment, set_live
 from pipewren.storage.schema import (
     fixtures,
+    given_tokens,
     jobs,
     pipe_ids,
     secrets,
@@ -83,7 +84,8 @@ def remove_workspace(connection: Connection, workspace: Workspace) -> None:
     """Forget a workspace and all that the store knows of it; what the engine has of it is dropped
     by the caller, or at the next start."""
     forget_deployments(connection, workspace.id)
-    for table in (tokens, table_versions, view_versions, pipe_ids, fixtures, secrets, jobs):
+    own = (tokens, given_tokens, secrets, table_versions, view_versions, pipe_ids, fixtures, jobs)
+    for table in own:
         connection.execute(delete(table).where(table.c.workspace_id == workspace.id))
     connection.execute(delete(workspaces).where(workspaces.c.id == workspace.id))
 

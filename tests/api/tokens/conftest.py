@@ -54,7 +54,7 @@ class Tokens:
 
     def reopen(self, **open: Any) -> None:
         with self.server.store.begin() as connection:
-            options = {"admin_token": None, **open}
+            options = {"secrets_key": KEY, **open}
             self.server.keyring = open_keyring(connection, KEY, [WORKSPACE], **options).keyring
 
     def value(self, name: str) -> str:

@@ -170,7 +170,7 @@ def test_two_stores_keys_give_the_same_tokens_other_values(tmp_path: Any) -> Non
         connection.execute(
             insert(workspaces).values(id=WORKSPACE.id, name="w", created_at=now_text())
         )
-        first = open_keyring(connection, KEY, [WORKSPACE], admin_token=None)
-        second = open_keyring(connection, b"x" * 32, [WORKSPACE], admin_token=None)
+        first = open_keyring(connection, KEY, [WORKSPACE], secrets_key=KEY)
+        second = open_keyring(connection, b"x" * 32, [WORKSPACE], secrets_key=KEY)
     store.close()
     assert not first.keyring.entries.keys() & second.keyring.entries.keys()

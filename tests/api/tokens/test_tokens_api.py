@@ -301,17 +301,40 @@ async def test_the_name_and_scopes_of_a_default_token_stay(tokens: Tokens) -> No
         assert isinstance(error, Forbidden)
 
 
-async def test_a_value_given_by_setting_is_neither_refreshed_deleted_nor_stored(
+async def test_a_value_given_by_setting_is_shown_and_outlives_the_setting(tokens: Tokens) -> None:
+    given = "given-by-a-setting-of-32-bytes-or-more"
+    tokens.reopen(admin_token=given)
+    tokens.reopen()
+    assert tokens.value(ADMIN_TOKEN) == given
+    assert (await tokens.ask("GET", f"/{ADMIN_TOKEN}"))["token"] == given
+    assert given in [one["token"] for one in (await tokens.ask("GET", ""))["tokens"]]
+
+
+async def test_a_refreshed_value_of_a_setting_does_not_come_back_with_the_setting(
     tokens: Tokens,
 ) -> None:
     given = "given-by-a-setting-of-32-bytes-or-more"
     tokens.reopen(admin_token=given)
-    assert tokens.value(ADMIN_TOKEN) == given
-    for request in (("POST", f"/{ADMIN_TOKEN}/refresh"), ("DELETE", f"/{ADMIN_TOKEN}")):
-        error = await tokens.refused(*request)
-        assert isinstance(error, BadRequest)
-        assert "admin_token" in error.message
-        assert given not in error.message
-    assert tokens.opens(given)
-    tokens.reopen()
+    refreshed = (await tokens.ask("POST", f"/{ADMIN_TOKEN}/refresh"))["token"]
+    assert refreshed.startswith("p.")
+    for reopened in ({}, {"admin_token": given}, {}, {"admin_token": given}):
+        assert not tokens.opens(given)
+        assert tokens.value(ADMIN_TOKEN) == refreshed
+        tokens.reopen(**reopened)
+    other = "another-value-of-the-setting-of-32-bytes"
+    tokens.reopen(admin_token=other)
+    assert tokens.value(ADMIN_TOKEN) == other
+    assert not tokens.opens(refreshed)
+    assert (await tokens.ask("POST", f"/{ADMIN_TOKEN}/refresh"))["token"] != refreshed
+
+
+async def test_a_deleted_value_of_a_setting_does_not_come_back_with_the_setting(
+    tokens: Tokens,
+) -> None:
+    given = "given-by-a-setting-of-32-bytes-or-more"
+    tokens.reopen(admin_token=given)
+    await tokens.ask("DELETE", f"/{ADMIN_TOKEN}")
     assert not tokens.opens(given)
+    tokens.reopen(admin_token=given)
+    assert not tokens.opens(given)
+    assert tokens.value(ADMIN_TOKEN).startswith("p.")

@@ -73,7 +73,7 @@ async def make_account(
             connection.execute(insert(workspaces).values(row))
             reads = {Scope("PIPES:READ", "top")}
             create_token(connection, WORKSPACE.id, "reader", origin="api", scopes=reads)
-            keyring = open_keyring(connection, KEY, [WORKSPACE], admin_token=None).keyring
+            keyring = open_keyring(connection, KEY, [WORKSPACE], secrets_key=KEY).keyring
         api.server.keyring = keyring
         values = [
             str(keyring.value_of(WORKSPACE.id, name))

@@ -197,3 +197,33 @@ def test_what_is_no_project_is_refused_by_name(server: RunningServer) -> None:
     reader = server.request("/v0/tokens", params, method="POST").json()["token"]
     assert upload(server, "/v1/deploy", PROJECT, token=reader).status == 403
     assert server.request("/v1/deployments", token=reader).status == 403
+
+
+def test_a_token_line_with_the_name_of_a_token_of_the_api_is_told_and_changes_nothing(
+    server: RunningServer,
+) -> None:
+    made = server.request(
+        "/v0/tokens", {"name": "dashboard", "scope": "PIPES:CREATE"}, method="POST"
+    )
+    assert made.status == 200, made.body
+    files = {
+        **PROJECT,
+        "endpoints/single.pipe": "TOKEN plain READ\nTOKEN 'user token' READ\n" + answering(1),
+    }
+    deployment = deploy(server, files)["deployment"]
+    told = {(one["level"], one["resource"]): one["message"] for one in deployment["feedback"]}
+    message = told["WARNING", "by_kind.pipe"]
+    assert message.startswith("TOKEN dashboard READ has no effect")
+    assert "made by the Tokens API" in message
+    assert message.endswith("(line 2)")
+    assert "one of the server's own" in told["WARNING", "single.pipe"]
+    assert [one["token_name"] for one in deployment["token_changes"]] == ["plain"]
+    kept = server.get("/v0/tokens/dashboard")[1]
+    assert kept == made.json()
+    assert server.request("/v0/pipes/by_kind.json", token=kept["token"]).status == 403
+    assert server.request("/v0/tokens/dashboard", method="DELETE").status == 200
+    answer = deploy(server, files)
+    assert answer["result"] == "no_changes"
+    assert [one["resource"] for one in answer["deployment"]["feedback"]] == ["single.pipe"]
+    token = server.get("/v0/tokens/dashboard")[1]["token"]
+    assert server.request("/v0/pipes/by_kind.json", token=token).status == 200

@@ -38,6 +38,8 @@ async def test_no_error_tells_of_a_row_behind_it(served: Served) -> None:
         "SELECT count() FROM by_kind WHERE toInt64(if(hits <= 1, kind, '1')) = 1",
         "SELECT count() FROM by_kind WHERE intDiv(1, hits - 1) >= 0",
         "SELECT sum(intDiv(1, hits - 1)) FROM by_kind",
+        "SELECT count() FROM by_kind WHERE toBool(if(hits <= 1, 'zz', 'true'))",
+        "SELECT count() FROM by_kind WHERE bitShiftLeft(1, if(hits <= 1, -1, 1)) >= 0",
     ):
         assert (await served.ask(probe)).status_code == 400  # without the filter it tells
         assert (await served.ask(probe, "narrowed_pipe")).status_code == 200, probe

@@ -67,3 +67,18 @@ SELECT id FROM ev ORDER BY id DESC LIMIT 1 BY flag LIMIT 5
 (SELECT count() FROM ev) UNION DISTINCT (WITH x AS (SELECT * FROM ev) SELECT count() FROM x)
 SELECT c FROM ((SELECT count() AS c FROM ev) UNION ALL (WITH ev AS (SELECT * FROM ev WHERE id < 9) SELECT count() FROM ev)) ORDER BY c
 SELECT count() FROM ev WHERE dateDiff('day', ts, toDate('2024-01-01')) = 0 AND flag = 1
+SELECT count(), sum(id) FROM ev WHERE toBool(if(tenant = 'b', 'zz', 'true'))
+SELECT count(), sum(id) FROM ev WHERE bitShiftLeft(1, if(tenant = 'b', -1, 1)) >= 0
+SELECT count(), sum(id) FROM ev WHERE mapFromArrays([1], if(tenant = 'b', [1, 2], [1])) != map()
+SELECT count(), sum(id) FROM ev WHERE tupleElement((1, 2), 1) = 1 AND toUUID(if(tenant = 'b', toString(tenant), '00000000-0000-0000-0000-000000000000')) != toUUID('00000000-0000-0000-0000-000000000001')
+SELECT count(), sum(id) FROM ev WHERE toBool(if(tenant = 'b', toString(tenant), 'true')) AND id % 2 = 0
+SELECT count(), sum(id) FROM ev SAMPLE 1/2 WHERE toBool(if(tenant = 'b', 'zz', 'true'))
+SELECT count(), sum(id) FROM ev PREWHERE toBool(if(tenant = 'b', 'zz', 'true'))
+SELECT count(), sum(id) FROM rep FINAL WHERE toBool(if(tenant = 'b', 'zz', 'true'))
+SELECT count(), sum(n) FROM (SELECT tenant, id + 1 AS n FROM ev) WHERE bitShiftLeft(1, if(tenant = 'b', -1, 1)) >= 0
+SELECT count(), sum(l.id) FROM ev AS l JOIN other AS r ON l.id = r.id WHERE bitShiftLeft(1, if(l.tenant = 'b', -1, 1)) >= 0
+SELECT count(), sum(l.id) FROM ev AS l JOIN other AS r ON l.id = r.id AND toBool(if(l.tenant = 'b', 'zz', 'true'))
+SELECT count(), sum(id) FROM other WHERE id IN (SELECT id FROM ev WHERE toBool(if(tenant = 'b', 'zz', 'true')))
+WITH c AS (SELECT * FROM ev WHERE bitShiftLeft(1, if(tenant = 'b', -1, 1)) >= 0) SELECT count(), sum(id) FROM c WHERE toBool(if(tenant = 'b', 'zz', 'true'))
+SELECT count() FROM ev HAVING count() > 0 AND NOT ignore(any(toBool(if(tenant = 'b', 'zz', 'true'))))
+SELECT count(), sum(id) FROM view(SELECT * FROM ev) WHERE toBool(if(tenant = 'b', 'zz', 'true'))

@@ -46,7 +46,7 @@ def opened(store: Store, **declared: set[Scope]) -> tuple[OpenedKeyring, Workspa
         workspace = ensure_workspace(connection, "main")
         if declared:
             merge_datafile_tokens(connection, workspace.id, declared)
-        return open_keyring(connection, KEY, [workspace], admin_token=None), workspace
+        return open_keyring(connection, KEY, [workspace], secrets_key=KEY), workspace
 
 
 def test_a_value_has_the_shape_that_clients_know() -> None:
@@ -208,18 +208,6 @@ def test_a_new_workspace_has_the_three_default_tokens(store: Store) -> None:
     assert (user.is_user, user.is_admin, user.reads_all, user.manages_tokens) == (
         *(True, False, False, False),
     )
-
-
-def test_an_admin_token_given_by_setting_works_and_is_not_stored(
-    store: Store, tmp_path: Path
-) -> None:
-    with store.begin() as connection:
-        workspace = ensure_workspace(connection, "main")
-        keyring = open_keyring(connection, KEY, [workspace], admin_token="given-by-a-setting")
-    assert authenticate("given-by-a-setting", keyring.keyring, NOW).is_admin
-    assert not keyring.admin_is_new
-    store.close()
-    assert all(b"given-by-a-setting" not in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_the_key_file_is_made_once_and_private(tmp_path: Path) -> None:

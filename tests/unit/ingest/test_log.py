@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 
 from pipewren.errors import Unavailable
+from pipewren.ingest import log as log_module
 from pipewren.ingest.log import FOLDER, EventLog, open_log
-from pipewren.ingest.log_frames import Done, Extent, Head, Rows, Sealed, make_frame
+from pipewren.ingest.log_frames import Done, Extent, Head, Rows, Sealed, Split, make_frame
 from pipewren.ingest.recovery import read_log
 
 COLUMNS = ("a",)
@@ -184,3 +185,36 @@ def test_a_frame_tells_where_its_rows_begin() -> None:
     head, rows = rows_of(3)
     frame, offset = make_frame(head, rows)
     assert frame[offset:] == rows
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_divided", [False, True])
+async def test_rows_of_a_group_that_is_done_are_not_taken_again_where_one_of_its_files_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_divided: bool
+) -> None:
+    """The file after it stays, for the rows of others."""
+    monkeypatch.setattr(log_module, "SEGMENT_BYTES", 1)
+    log = open_at(tmp_path)
+    [first] = await log.append([rows_of(2)])
+    second, _ = await log.append([rows_of(3), rows_of(4, "other__1")])
+    monkeypatch.setattr(log_module, "SEGMENT_BYTES", 64_000_000)
+    await log.append([sealed("a", first, second)])
+    assert first is not None
+    assert second is not None
+    if is_divided:
+        parts = tuple(
+            Sealed(token, "w", "t__1", COLUMNS, "JSONCompactEachRow", (extent,))
+            for token, extent in (("b", first), ("c", second))
+        )
+        await log.append([(Split("a", parts), b""), (Done("b"), b""), (Done("c"), b"")])
+    else:
+        await log.append([(Done("a"), b"")])
+    await log.release([first, second])
+    assert len(files(tmp_path)) == 1
+    await log.close()
+    again = open_at(tmp_path)
+    queues, over = read_log(again)
+    assert {key[1]: queue.rows for key, queue in queues.items()} == {"other__1": 4}
+    assert not any(queue.failed for queue in queues.values())
+    assert over == [second]
+    await again.close()

@@ -180,7 +180,9 @@ async def test_a_large_window_of_zstd_is_refused() -> None:
         await read(body, coding="zstd")
 
 
-@pytest.mark.parametrize(("coding", "empty"), [("gzip", gzip.compress(b"")), ("zstd", zstd(b""))])
+@pytest.mark.parametrize(
+    ("coding", "empty"), [("gzip", gzip.compress(b"")), ("zstd", zstd(b""))], ids=["gzip", "zstd"]
+)
 async def test_members_without_end_that_hold_nothing_are_refused(coding: str, empty: bytes) -> None:
     assert await read(empty * 1000, coding=coding) == b""
     with pytest.raises(BadRequest, match="more than 100,000"):
