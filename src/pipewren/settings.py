@@ -103,7 +103,8 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = Field(
         None,
         min_length=16,
-        description="The workspace admin token; made on the first start when it is not given.",
+        description="The workspace admin token; made on the first start when it is not given. It "
+        "is kept, encrypted, and stays without the setting.",
     )
     token_key: SecretStr | None = Field(
         None,

@@ -54,7 +54,7 @@ def find_feeders(pipes: Mapping[str, CompiledPipe], name: str) -> set[str]:
         for pipe in pipes.values():
             node = materialized_node(pipe)
             if node is not None and node.node.attributes.get("datasource") in feeders:
-                found |= {one for each in pipe.nodes.values() for one in each.reads.names}
+                found |= _names_read(pipes, pipe)
         if found == feeders:
             return feeders
         feeders = found
@@ -71,11 +71,21 @@ def feeding_tables(
 def feeds_views(pipes: Mapping[str, CompiledPipe], name: str) -> bool:
     """Whether a materialised view reads the data source."""
     return any(
-        name in node.reads.names
+        name in _names_read(pipes, pipe)
         for pipe in pipes.values()
         if materialized_node(pipe) is not None
-        for node in pipe.nodes.values()
     )
+
+
+def _names_read(pipes: Mapping[str, CompiledPipe], pipe: CompiledPipe) -> set[str]:
+    """What a pipe's nodes name, and what the pipes that are among these name."""
+    names: set[str] = set()
+    waiting = [pipe]
+    while waiting:
+        found = {one for node in waiting.pop().nodes.values() for one in node.reads.names}
+        waiting += [pipes[one] for one in found - names if one in pipes]
+        names |= found
+    return names
 
 
 async def plan_views(

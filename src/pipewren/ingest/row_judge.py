@@ -8,8 +8,9 @@ engine saturates times and wraps numbers without a word.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -45,6 +46,13 @@ async def judge(reader: RowReader, unsure: Sequence[UnsureRow], engine: Judge) -
     Unavailable, TimedOut, EngineError of status 500."""
     asked: _Values = [(number, index) for number, row in enumerate(unsure) for index in row.doubts]
     answers = await _ask(reader, unsure, asked, engine, [_MAX_QUESTIONS])
+    # Beside the loop, here and below: for values of some hundred kilobytes it takes a while.
+    return await asyncio.to_thread(_settle_rows, reader, unsure, answers)
+
+
+def _settle_rows(
+    reader: RowReader, unsure: Sequence[UnsureRow], answers: Mapping[tuple[int, int], str]
+) -> ReadRows:
     good: list[list[bytes | None]] = []
     bad: list[BadRow] = []
     for number, row in enumerate(unsure):
@@ -74,6 +82,22 @@ async def _ask(
     if not asked or left[0] <= 0:
         return {}
     left[0] -= 1
+    statement = await asyncio.to_thread(_question, reader, unsure, asked)
+    try:
+        answer = await engine.read_rows(statement)
+    except EngineError as error:
+        if error.status >= 500:
+            raise
+        if len(asked) == 1:
+            return {}
+        # Some errors end the question whatever the settings say (states of aggregations).
+        half = len(asked) // 2
+        first = await _ask(reader, unsure, asked[:half], engine, left)
+        return first | await _ask(reader, unsure, asked[half:], engine, left)
+    return await asyncio.to_thread(_read_answer, answer.body)
+
+
+def _question(reader: RowReader, unsure: Sequence[UnsureRow], asked: _Values) -> Statement:
     parts: list[str] = []
     parameters: list[tuple[str, str]] = []
     for index in sorted({index for _, index in asked}):
@@ -90,7 +114,7 @@ async def _ask(
             f"SELECT toUInt32({index}), n, {shown} "
             f"FROM format(JSONCompactEachRow, {structure}, {{rows{index}:String}})"
         )
-    statement = Statement(
+    return Statement(
         trusted_sql(" UNION ALL ".join(parts)),
         "",
         format="JSONCompactEachRow",
@@ -98,18 +122,10 @@ async def _ask(
         settings=_SETTINGS,
         parameters=tuple(parameters),
     )
-    try:
-        answer = await engine.read_rows(statement)
-    except EngineError as error:
-        if error.status >= 500:
-            raise
-        if len(asked) == 1:
-            return {}
-        # Some errors end the question whatever the settings say (states of aggregations).
-        half = len(asked) // 2
-        first = await _ask(reader, unsure, asked[:half], engine, left)
-        return first | await _ask(reader, unsure, asked[half:], engine, left)
-    found = map(msgspec.json.decode, answer.body.splitlines())
+
+
+def _read_answer(body: bytes) -> dict[tuple[int, int], str]:
+    found = map(msgspec.json.decode, body.splitlines())
     return {(number, index): text for index, number, text in found}
 
 

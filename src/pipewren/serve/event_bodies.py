@@ -45,6 +45,7 @@ class Share:
 
     def __init__(self, room: EventRoom) -> None:
         self._room = room
+        self.turn = room.turn
         self.held = 0
         self.received = 0  # bytes of the body as it was sent
 
@@ -80,6 +81,9 @@ class EventRoom:
         self.used = 0
         self.refused = 0
         self.max_bytes = max_bytes
+        # Long bodies are read in turn: if each held the loop for its slice, sixty of them would
+        # hold it for sixty slices on end.
+        self.turn = asyncio.Lock()
 
     @contextmanager
     def share(self) -> Generator[Share, None, None]:

@@ -36,7 +36,8 @@ _HELD_S = 0.002
 _LONG_BYTES = 256_000
 _VALUE_BYTES = 128
 _ROW_BYTES = 64  # of a row that an array of JSON is split into
-_UNSURE_VALUES = 100_000  # of rows that wait to be judged
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UNSURE_VALUES = 20_000  # of rows that wait to be judged
 
 
 class EventRows:
@@ -107,24 +108,59 @@ async def read_event_rows(
     """Raises Unavailable, and PayloadTooLarge for rows that take more memory than there is; what
     the engine says where it does not answer."""
     rows = EventRows(reader, datasource, share, len(body))
+    body = body.removeprefix(_BYTE_ORDER_MARK)  # as of files; it would spoil the first row
     unsure: list[UnsureRow] = []
     most_unsure = max(1, _UNSURE_VALUES // max(1, len(reader.columns)))
     pace = _Pace()
-    with share.lent(_split_bytes(body, format)):
-        began_s = perf_counter()
+    turn = _Turn(share.turn)
+    with share.lent(_split_bytes(body, format)), turn:
         for lines in await _cut(body, format, pace):
             read = await _read(reader, lines, share, pace)
             rows.add(read)
             unsure += read.unsure
             if len(unsure) >= most_unsure:
+                turn.end()
                 rows.add(await judge(reader, unsure, engine))
                 unsure = []
-            if perf_counter() - began_s > _HELD_S:
-                await take_a_breath()
-                began_s = perf_counter()
+            if turn.is_over:
+                await turn.wait_for_next()
     if unsure:
         rows.add(await judge(reader, unsure, engine))
     return rows
+
+
+class _Turn:
+    """Of a body to hold the loop. The first is for the asking, so that small bodies, which need
+    no more, do not wait behind long ones."""
+
+    __slots__ = ("_began_s", "_is_held", "_lock")
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self._lock = lock
+        self._is_held = False
+        self._began_s = perf_counter()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    @property
+    def is_over(self) -> bool:
+        return perf_counter() - self._began_s > _HELD_S
+
+    async def wait_for_next(self) -> None:
+        await take_a_breath()  # before the lock is let go: the breath is everybody's
+        self.end()
+        await self._lock.acquire()
+        self._is_held = True
+        self._began_s = perf_counter()
+
+    def end(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            self._lock.release()
 
 
 class _Pace:

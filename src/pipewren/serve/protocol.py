@@ -209,6 +209,8 @@ class HttpConnection(asyncio.Protocol):
     # One exchange after the other
 
     def _take(self, exchange: Exchange) -> None:
+        if self._is_refused:  # it came with what the last answer was for
+            return
         if self._current is None:
             self._begin(exchange)
         else:  # a pipelined request waits for the one before it

@@ -32,6 +32,9 @@ _ENDPOINTS: Mapping[str, Mapping[str, str]] = {
         "rows": "% SELECT id, tenant, n FROM events WHERE tenant = {{String(tenant, 'b')}} "
         "AND n >= {{Int64(least, 0)}} ORDER BY id",
     },
+    "just_of_tenant": {
+        "rows": "% SELECT id, tenant FROM events WHERE tenant = {{String(tenant, 'b')}}",
+    },
     "chosen": {"result": "% SELECT count() AS n FROM {{table(String(which, 'events'))}}"},
     "over_tenant": {
         "result": "SELECT count() AS hits, min(tenant) AS first FROM of_tenant",

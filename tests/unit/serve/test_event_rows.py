@@ -209,3 +209,62 @@ async def test_the_loop_goes_on_while_many_bad_rows_are_read(
     assert rows.bad_count == 3000
     assert max(sizes[1:]) < sizes[0]
     assert turns >= len(sizes) // 2
+
+
+@pytest.mark.parametrize("format", FORMATS)
+async def test_a_byte_order_mark_is_no_part_of_the_first_row(format: Format) -> None:
+    rows = await read(b'\xef\xbb\xbf{"id":1,"text":"a"}', format=format)
+    assert lines_of(rows) == ([[1, "a"]], [])
+
+
+async def test_long_bodies_hold_the_loop_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: a small request beside them waits for one slice and not for all."""
+    monkeypatch.setattr(pipewren.serve.event_rows, "_HELD_S", 0.0)
+    rounds = 0
+    reads: list[int] = []
+    reader = make_row_reader(FLAT)
+    actual = reader.read
+
+    def counting(lines: bytes) -> Any:
+        reads.append(rounds)
+        return actual(lines)
+
+    monkeypatch.setattr(reader, "read", counting)
+
+    async def count_rounds() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    room = EventRoom(10**9)
+
+    async def read_one() -> None:
+        with room.share() as share:
+            await read_event_rows(reader, FLAT, b"{}\n" * 7000, "ndjson", None, share)  # type: ignore[arg-type]
+
+    counter = asyncio.create_task(count_rounds())
+    await asyncio.gather(*(read_one() for _ in range(20)))
+    counter.cancel()
+    by_round = sorted(reads.count(number) for number in set(reads))
+    assert by_round.pop() == 20  # the first slices of all, which is as far as most bodies go
+    assert len(by_round) > 20
+    assert by_round[-1] == 1
+
+
+async def test_a_body_that_fails_or_is_judged_does_not_keep_the_turn() -> None:
+    room = EventRoom(300_000)
+    with pytest.raises(PayloadTooLarge):
+        await read(b"{}\n" * 5000, room=room)
+    assert not room.turn.locked()
+    datasource = make_datasource(x="Dynamic")
+    judging = Judging()
+
+    class Looking(Judging):
+        async def read_rows(self, statement: Statement) -> Result:
+            assert not room.turn.locked()
+            return await judging.read_rows(statement)
+
+    room = EventRoom(ROOM_BYTES)
+    await read(b'{"x":1}\n' * 30_000, datasource, room=room, engine=Looking())
+    assert len(judging.asked) > 1

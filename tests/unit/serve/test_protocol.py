@@ -180,3 +180,30 @@ async def test_a_client_that_hangs_up_breaks_nothing(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(b"GET /still HTTP/1.1\r\nHost: h\r\n\r\n")
     assert json.loads((await read_answer(reader))[2])["path"] == "/still"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n",
+        b"POST /early HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 2\r\n\r\n",
+    ],
+    ids=["refused-early", "asked-for"],
+)
+async def test_nothing_is_done_after_an_answer_that_closes_the_connection(first: bytes) -> None:
+    """The client can get no answer to it, and takes it for not done."""
+    called: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        called.append(scope["path"])
+        head = [(b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 403, "headers": head})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    async with listening(app) as connect:
+        reader, writer = await connect()
+        writer.write(first + b"hiPOST /late HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+        status, headers, _ = await read_answer(reader)
+        assert (status, headers["connection"]) == (403, "close")
+        assert await asyncio.wait_for(reader.read(), 30) == b""
+    assert called == ["/early"]
