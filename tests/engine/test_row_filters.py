@@ -6,9 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from dataclasses import dataclass
-from dataclasses import replace as dataclass_replace
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +14,18 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
-from pipewren.engine.errors import withhold_details
-from pipewren.errors import BadRequest, EngineError, Forbidden, PipewrenError
+from pipewren.errors import BadRequest, EngineError, Forbidden
 from pipewren.project.assembly import parse_project
 from pipewren.sql.compile import compile_endpoint
 from pipewren.sql.filtered_answers import hide_scanned
 from pipewren.sql.function_list import load_functions
 from pipewren.sql.graph import compile_pipes
 from pipewren.sql.pipes import CompiledPipe, CompiledStatement
-from pipewren.sql.row_filters import FilteredStatement, RowFilters, Schema
+from pipewren.sql.row_filters import RowFilters, Schema
 from pipewren.sql.unfilterable import find_unfilterable
 from pipewren.sqltext import Sql
 from tests.engine.filtered_statements import write_statement
+from tests.engine.filtered_tables import COLUMNS, COLUMNS_SQL, FILTERS, Tables, open_tables, outcome
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Workspace
@@ -48,94 +46,12 @@ BAD_FILTERS = [
     ("id = " + "1+" * 3000 + "1", "longer"),
     ("(" * 300 + "id" + ")" * 300 + " = 1", "cannot be parsed|deep"),
 ]
-COLUMNS = ("tenant", "id", "flag", "secret", "arr", "ts")
-ROWS = 24_000
-FILTERS = {"ev": ["tenant = 'a'"], "rep": ["tenant = 'a'"]}
-_COLUMNS = (
-    "(tenant LowCardinality(String), id UInt32, flag UInt8, secret String, arr Array(UInt8), "
-    "ts DateTime)"
-)
-_DEFINITION = (
-    _COLUMNS + " ENGINE = {engine} ORDER BY (tenant, intHash32(id)) SAMPLE BY intHash32(id) "
-    "SETTINGS min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0, index_granularity = 512"
-)
-# Of three rows one is visible; the hidden ones have a flag, a secret and an empty array.
-_ROWS = (
-    "SELECT if(number % 3 = 0, 'a', 'b') AS tenant, number AS id, number % 3 != 0 AS flag, "
-    "if(number % 3 = 0, toString(number % 50), 'hidden-' || toString(number)) AS secret, "
-    "if(number % 3 = 0, [toUInt8(1), toUInt8(number % 7)], []) AS arr, "
-    "toDateTime('2024-01-01 00:00:00') + number AS ts FROM numbers({rows})"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """`here` has all rows; `copy` holds, under the same names, the visible ones alone."""
-
-    here: Workspace
-    copy: Workspace
-    filters: RowFilters
-
-    async def filtered(
-        self, sql: str, filters: dict[str, list[str]] = FILTERS, **changes: Any
-    ) -> FilteredStatement:
-        return await self.filters.apply(CompiledStatement(Sql(sql)), filters, **changes)
-
-    async def run(self, sql: str, filters: dict[str, list[str]] = FILTERS, **changes: Any) -> bytes:
-        made = await self.filtered(sql, filters)
-        statement = self.here.statement(made.statement.sql, **changes)
-        return (await self.here.engine.run(replace(statement, database=made.database))).body
-
-
-async def outcome(run: Awaitable[bytes]) -> str:
-    """What a caller under a filter is shown of a run."""
-    try:
-        return (await run).decode()
-    except EngineError as error:
-        return withhold_details(error).message
-    except PipewrenError as error:
-        return f"{type(error).__name__}: {error.message}"
-
-
-async def _fill(workspace: Workspace, condition: str) -> None:
-    for name, engine in (
-        ("ev", "MergeTree"),
-        ("rep", "ReplacingMergeTree"),
-        ("other", "MergeTree"),
-    ):
-        store = f"{name}__1"
-        await workspace.execute(f"CREATE TABLE {store} {_DEFINITION.format(engine=engine)}")
-        if name == "other":
-            await workspace.execute(f"INSERT INTO {store} SELECT * FROM ({_ROWS.format(rows=300)})")
-            continue
-        rows = _ROWS.format(rows=ROWS)
-        await workspace.execute(f"INSERT INTO {store} SELECT * FROM ({rows}) WHERE {condition}")
-        if name == "rep":  # a second version of each row
-            await workspace.execute(
-                f"INSERT INTO {store} SELECT * REPLACE (if(flag, secret, secret || '+') AS secret) "
-                f"FROM ({rows}) WHERE {condition}"
-            )
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def tables(workspace: Workspace) -> AsyncIterator[Tables]:
-    await _fill(workspace, "1")
-    names = await workspace.beside()
-    for name in ("ev", "rep", "other"):
-        await names.execute(
-            f"CREATE TABLE {name} ENGINE = Alias('{workspace.database}', '{name}__1')"
-        )
-    store = dataclass_replace(workspace, database=f"{workspace.database}_c")
-    await store.engine.execute(Sql(f"CREATE DATABASE {store.database} ENGINE = Atomic"))
-    await _fill(store, "tenant = 'a'")
-    copy = await store.beside()
-    for name in ("ev", "rep", "other"):
-        await copy.execute(f"CREATE TABLE {name} ENGINE = Alias('{store.database}', '{name}__1')")
-    schema = Schema(names.database, {name: COLUMNS for name in ("ev", "rep", "other")}, {})
-    functions = load_functions(workspace.engine.capabilities.version)
-    yield Tables(names, copy, RowFilters(workspace.engine, schema, functions))
-    for one in (copy, store, names):
-        await one.drop()
+    async with open_tables(workspace) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("probe", PROBES)
@@ -210,7 +126,7 @@ async def test_a_setting_final_shows_no_version_that_a_hidden_one_has_replaced(
 
 
 async def test_a_table_that_keeps_no_rows_can_have_a_filter(tables: Tables) -> None:
-    await tables.here.execute(f"CREATE TABLE gone {_COLUMNS} ENGINE = Null")
+    await tables.here.execute(f"CREATE TABLE gone {COLUMNS_SQL} ENGINE = Null")
     functions = load_functions(tables.here.engine.capabilities.version)
     schema = Schema(tables.here.database, {"gone": COLUMNS}, {}, unstored=frozenset({"gone"}))
     filters = RowFilters(tables.here.engine, schema, functions)

@@ -189,32 +189,6 @@ async def test_fixed_parameters_hold_in_what_the_pipe_reads(served: Served) -> N
         check_not_found(await served.ask("SELECT * FROM of_tenant", token), "of_tenant")
 
 
-@pytest.mark.parametrize("pipe", ["of_tenant", "just_of_tenant"])
-async def test_no_error_tells_of_rows_that_a_fixed_parameter_hides(
-    served: Served, pipe: str
-) -> None:
-    """Not even of functions without short circuit, over no other column than the pipe's WHERE."""
-    token = served.sign(reads(pipe, tenant="a"))
-    for probe in (
-        "toBool(if(tenant = 'b', 'zz', 'true'))",
-        "bitShiftLeft(1, if(tenant = 'b', -1, 1)) >= 0",
-        "mapFromArrays([1], if(tenant = 'b', [1, 2], [1])) != map()",
-        "intDiv(1, tenant = 'a') = 1",
-        "toBool(if(id > 3, 'zz', 'true'))",
-    ):
-        for text in (
-            f"SELECT count(), sum(id) FROM {pipe} WHERE {probe}",
-            f"SELECT count(), sum(i) FROM (SELECT *, id AS i FROM {pipe}) WHERE {probe}",
-            f"SELECT count(), sum(id) FROM {pipe} AS o JOIN {pipe} AS p USING id WHERE {probe}",
-            f"WITH c AS (SELECT * FROM {pipe}) SELECT count(), sum(id) FROM c WHERE {probe}",
-        ):
-            assert await served.rows(text, token) == [[3, 6]], text
-        over = f"SELECT count() AS rows, sum(id) AS ids FROM _ WHERE {probe} FORMAT JSON"
-        answer = await served.call(f"{pipe}.json", over, token, tenant="b")
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["data"] == [{"rows": 3, "ids": 6}]
-
-
 async def test_each_pipe_has_its_own_fixed_parameters(served: Served) -> None:
     token = served.sign(
         [*reads("over_tenant", tenant="a"), *reads("of_tenant", tenant="b"), *reads("over_over")]
