@@ -50,7 +50,6 @@ class Ingestion:
     ) -> None:
         self.gate = gate
         self.observe = observe
-        self._engine = engine
         self._log = log
         self._max_log_bytes = max_log_bytes
         self._flush_s = flush_s
@@ -78,7 +77,7 @@ class Ingestion:
                     with contextlib.suppress(PipewrenError):
                         await self._inserter.drop(queue, group)
         queues = [queue for queue in self._queues.values() if not queue.is_empty]
-        rows = sum(queue.rows + sum(group.rows for group in queue.failed) for queue in queues)
+        rows = sum(queue.all_rows for queue in queues)
         # All repetitions first: other rows might push their tokens out of a table that several
         # of these feed.
         for is_first in (True, False):
@@ -163,6 +162,13 @@ class Ingestion:
             for queue, last in late:
                 await self._drop_all(queue, last)
 
+    @asynccontextmanager
+    async def quiet(self, workspace_id: str) -> AsyncGenerator[None, None]:
+        """Around what changes tables and views: nothing is written meanwhile, and rows of before
+        have gone through the views of before. Raises Unavailable."""
+        async with self.gate.closed(workspace_id), self.flushed(workspace_id, settle=False):
+            yield
+
     async def drop_workspace(self, workspace_id: str) -> None:
         """Forget the rows of a workspace that the store does not know any more."""
         await self._committer.drain()
@@ -177,9 +183,7 @@ class Ingestion:
         return IngestionState(
             log_bytes=self._log.size,
             log_max_bytes=self._max_log_bytes,
-            pending_rows=sum(
-                queue.rows + sum(group.rows for group in queue.failed) for queue in queues
-            ),
+            pending_rows=sum(queue.all_rows for queue in queues),
             oldest_age_s=now_s - min(times) if times else 0.0,
             groups_written=self._counts["written"],
             groups_failed=self._counts["failed"],

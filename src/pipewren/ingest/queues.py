@@ -105,6 +105,11 @@ class TableQueue:
         return not self.pending and not self.failed
 
     @property
+    def all_rows(self) -> int:
+        """Pending ones and those of groups that failed."""
+        return self.rows + sum(group.rows for group in self.failed)
+
+    @property
     def oldest_s(self) -> float | None:
         """When the oldest of its rows came."""
         times = [group.arrived_s for group in self.failed]

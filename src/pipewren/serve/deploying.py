@@ -247,11 +247,7 @@ async def _promote(server: Server, prepared: Deployment, request_id: str) -> Sto
     workspace_id = prepared.workspace.id
     began_s = perf_counter()
     target = target_of(server, prepared)
-    async with (
-        server.writes.closed(workspace_id),
-        # Tokens of inserts are forgotten with a table; the rows of before go through its views.
-        server.ingestion.flushed(workspace_id, settle=False),
-    ):
+    async with server.ingestion.quiet(workspace_id):
         went = await go_live(target, prepared, keep_removed=False)
         for name in went.tokens.kept:  # it may have been made since the deployment was staged
             _log.warning(

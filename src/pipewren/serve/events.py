@@ -16,11 +16,12 @@ from pipewren.access.rights import Caller
 from pipewren.deploy.deployment import Deployment
 from pipewren.errors import BadRequest, NotFound, ViewFailed
 from pipewren.project.model import Datasource
-from pipewren.serve.answers import Answer, Header, json_answer, rate_limit_headers
+from pipewren.serve.answers import Answer, Header, json_answer
 from pipewren.serve.call import DEPLOYMENT, STAGING
 from pipewren.serve.datasource_descriptions import find_datasource
 from pipewren.serve.event_bodies import Share, read_event_body
 from pipewren.serve.event_rows import EventRows, Format, read_event_rows
+from pipewren.serve.rate_limits import count_towards
 from pipewren.serve.request_record import EventFigures, record_of
 from pipewren.serve.route_request import RouteRequest, open_deployment
 from pipewren.serve.server import Server
@@ -120,8 +121,7 @@ async def _take_rate(server: Server, place: _Place) -> tuple[Header, ...]:
         return ()
     key = ("events", place.deployment.workspace.id, place.table.resource_id)
     rate = Rate(f"the data source '{place.datasource.name}'", key, per_second)
-    state = await server.rates.take([rate])
-    return rate_limit_headers(state.limit, state.remaining, state.reset_s)
+    return await count_towards([rate], server)
 
 
 def _read_format(request: RouteRequest) -> Format:

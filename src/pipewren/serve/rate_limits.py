@@ -3,6 +3,8 @@ section 6)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipewren.access.rates import Rate
 from pipewren.access.rights import Caller
 from pipewren.deploy.deployment import Endpoint
@@ -37,7 +39,12 @@ async def take_rates(
     caller: Caller, endpoint: Endpoint | None, rps: int | None, server: Server
 ) -> tuple[Header, ...]:
     """Count the call; the headers for its answer. Raises TooManyRequests or Unavailable."""
-    rates = find_rates(caller, endpoint, rps, server.settings)
+    return await count_towards(find_rates(caller, endpoint, rps, server.settings), server)
+
+
+async def count_towards(rates: Sequence[Rate], server: Server) -> tuple[Header, ...]:
+    """Count a request; the headers for its answer, none where there is no limit. Raises
+    TooManyRequests or Unavailable."""
     if not rates:
         return ()
     state = await server.rates.take(rates)

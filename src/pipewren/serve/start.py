@@ -3,8 +3,7 @@ the last one."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -123,7 +122,7 @@ async def start_server(settings: Settings, progress: Callable[[str], None]) -> S
                 deployment = await deploy_folder(
                     target,
                     Candidate(project, pipes),
-                    quiet=partial(_quiet, ingestion, workspace.id),
+                    quiet=partial(ingestion.quiet, workspace.id),
                 )
                 tables = deployment.tables
                 elapsed_s = perf_counter() - began_s
@@ -221,17 +220,6 @@ async def _start_ingestion(
     if rows:
         progress(f"{rows:,} events that were acknowledged before the server ended are inserted")
     return ingestion
-
-
-@asynccontextmanager
-async def _quiet(ingestion: Ingestion, workspace_id: str) -> AsyncGenerator[None, None]:
-    """Rows that could not be inserted at the start are tried again from then on: not while tables
-    and views change, and those of before go through the views of before."""
-    async with (
-        ingestion.gate.closed(workspace_id),
-        ingestion.flushed(workspace_id, settle=False),
-    ):
-        yield
 
 
 def _live_tables(store: Store, workspace: Workspace) -> dict[str, TableVersion]:
