@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,26 @@ class Account:
     workspace: str
     token: str
     user_token: str
+
+    def run(self, folder: Path, *command: str | Path, **environ: str) -> str:
+        """What a client's program prints, run in `folder`; it must end well."""
+        ended = subprocess.run(
+            command,
+            cwd=folder,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(folder),
+                "TINYBIRD_URL": self.server.base_url,
+                "TINYBIRD_TOKEN": self.token,
+                **environ,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
 
 
 @pytest.fixture(scope="session")

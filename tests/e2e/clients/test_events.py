@@ -4,8 +4,6 @@ browsers' trackers and generators by what they send (client-compat.md section 6)
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,27 +112,9 @@ def visits(account: Account) -> Account:
     return account
 
 
-def _run(account: Account, folder: Path, *command: str | Path) -> Any:
-    ended = subprocess.run(
-        command,
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "TINYBIRD_URL": account.server.base_url,
-            "TINYBIRD_TOKEN": account.token,
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return json.loads(ended.stdout.splitlines()[-1])
-
-
 def _run_python(account: Account, folder: Path, script: str) -> Any:
-    return _run(account, folder, install_python_sdks(), "-c", CONFIG + script)
+    printed = account.run(folder, install_python_sdks(), "-c", CONFIG + script)
+    return json.loads(printed.splitlines()[-1])
 
 
 def _rows(account: Account, sql: str, *, at_least: int = 0) -> list[dict[str, Any]]:
@@ -191,7 +171,7 @@ def test_tinybird_python_sdk_flushes_its_buffers(visits: Account, tmp_path: Path
 def test_the_node_sdk_ingests(visits: Account, tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(install_node_sdk() / "node_modules")
     (tmp_path / "send.mjs").write_text(NODE_SDK)
-    *told, refused = _run(visits, tmp_path, "node", "send.mjs")
+    *told, refused = json.loads(visits.run(tmp_path, "node", "send.mjs").splitlines()[-1])
     assert told == [ONE, ONE, ONE]
     assert refused == [404, REFUSED]
     _check_visits(visits, bad=0)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,25 +64,6 @@ console.log(JSON.stringify([own.data, visitor.data, counted.data, told]));
 }
 
 
-def _node(account: Account, folder: Path, *command: str | Path) -> str:
-    ended = subprocess.run(
-        ["node", *command],
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "TINYBIRD_URL": account.server.base_url,
-            "TINYBIRD_TOKEN": account.token,
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.needs("node")
 @pytest.mark.needs("npm")
@@ -95,12 +74,12 @@ def test_a_project_written_in_typescript_is_deployed_and_asked(
     modules = install_node_sdk() / "node_modules"
     (folder / "node_modules").symlink_to(modules)
     tinybird = modules / ".bin" / "tinybird"
-    _node(account, folder, tinybird, "deploy", "--check")
+    account.run(folder, "node", tinybird, "deploy", "--check")
     assert account.server.request("/v0/pipes/greeting.json", token=account.token).status == 404
-    _node(account, folder, tinybird, "deploy")
-    _node(account, folder, tinybird, "pull", "--output-dir", "pulled")
+    account.run(folder, "node", tinybird, "deploy")
+    account.run(folder, "node", tinybird, "pull", "--output-dir", "pulled")
     assert "SCHEMA >" in (folder / "pulled" / "visits.datasource").read_text()
-    answers = json.loads(_node(account, folder, "ask.mjs").splitlines()[-1])
+    answers = json.loads(account.run(folder, "node", "ask.mjs").splitlines()[-1])
     own, visitor, counted, told = answers
     assert own == [{"name": "Bo", "visits": 0}]
     assert visitor == [{"name": "Ann", "visits": 0}]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,22 +160,11 @@ print(json.dumps([asyncio.run(main())["data"], posted["data"], bare]))
 def _sdk(account: Account, folder: Path, *arguments: str) -> str:
     python = install_python_sdks()
     (folder / "home").mkdir(exist_ok=True)
-    ended = subprocess.run(
-        [python, *arguments],
-        cwd=folder,
-        env={
-            **tb_environ(account.server, folder / "home", token=account.token),
-            "PATH": f"{python.parent}:/usr/bin:/bin",
-            "TINYBIRD_URL": account.server.base_url,
-            "TINYBIRD_TOKEN": account.token,
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    environ = {
+        **tb_environ(account.server, folder / "home", token=account.token),
+        "PATH": f"{python.parent}:/usr/bin:/bin",
+    }
+    return account.run(folder, python, *arguments, **environ)
 
 
 def _ask(account: Account, folder: Path, script: str) -> Any:
